@@ -1,0 +1,68 @@
+# Everything a developer does, one word each. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help deps run build test test-asan test-tsan test-clang format check-format check-layers bench-http \
+    install clean
+
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+# ThreadSanitizer of GCC 12 cannot map its shadow where the kernel randomises more than 28 bits of addresses.
+TSAN_RUN := $(shell test "$$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0)" -gt 28 && \
+    setarch -R true 2>/dev/null && echo setarch -R)
+
+# configure, then build one target of one preset
+define build
+	cmake --preset $(1)
+	cmake --build --preset $(1) --parallel $(JOBS) --target $(2)
+endef
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install the packages that building needs, where missing (apt)
+	@tools/install-deps.sh
+
+run: deps ## build and start the showcase service (PORT, GENEVER_WORKERS, LIMIT, WINDOW_MS)
+	$(call build,dev,showcase)
+	@exec build/dev/examples/showcase
+
+build: deps ## build everything with GCC, warnings as errors
+	$(call build,dev,all)
+
+test: build ## build and run every test with GCC
+	ctest --preset dev --parallel $(JOBS)
+
+test-asan: deps ## the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(call build,asan,all)
+	ctest --preset asan --parallel $(JOBS)
+
+test-tsan: deps ## the tests under ThreadSanitizer
+	cmake --preset tsan
+	$(TSAN_RUN) cmake --build --preset tsan --parallel $(JOBS)
+	$(TSAN_RUN) ctest --preset tsan --parallel $(JOBS)
+
+test-clang: ## the tests, built with Clang 19
+	@tools/install-deps.sh --clang
+	$(call build,clang,all)
+	ctest --preset clang --parallel $(JOBS)
+
+format: ## reformat every C++ file (clang-format 19)
+	@tools/install-deps.sh --format
+	@tools/check_format.sh --fix
+
+check-format: ## fail when a C++ file is not formatted
+	@tools/install-deps.sh --format
+	@tools/check_format.sh
+
+check-layers: ## fail when a file includes what its room may not use
+	@python3 tools/check_layers.py
+
+bench-http: ## measure the showcase against a bare epoll server (needs wrk)
+	@tools/install-deps.sh --bench
+	$(call build,dev,showcase bare_epoll)
+	@python3 bench/http/run.py --showcase build/dev/examples/showcase --bare build/dev/bench/bare_epoll --write
+
+install: build ## install the libraries and the CMake package under PREFIX
+	cmake --install build/dev --prefix $(PREFIX)
+
+clean: ## remove every build folder
+	rm -rf build

@@ -1,0 +1,18 @@
+# cmake -Dregex=... -P expect_compile_error.cmake -- compiler arguments...
+set(command "")
+set(after_dashes FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+    if(after_dashes)
+        list(APPEND command "${CMAKE_ARGV${i}}")
+    elseif(CMAKE_ARGV${i} STREQUAL "--")
+        set(after_dashes TRUE)
+    endif()
+endforeach()
+
+execute_process(COMMAND ${command} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+if(result EQUAL 0)
+    message(FATAL_ERROR "this compiles, and must not:\n  ${command}")
+elseif(NOT output MATCHES "${regex}")
+    message(FATAL_ERROR "this fails to compile, but not with a message that matches '${regex}':\n${output}")
+endif()

@@ -1,0 +1,17 @@
+// Memory for the small, short-lived blocks of the runtime: coroutine frames and messages.
+#pragma once
+
+#include <cstddef>
+
+namespace genever::detail {
+
+/// Gives `size` bytes, aligned for any scalar type. Small blocks come from a cache of the calling thread (a
+/// few instructions), larger ones from the heap. Throws std::bad_alloc.
+/// Any thread may free what another has taken; surplus travels between threads in batches.
+/// Under a sanitizer every block comes from the heap, so that a use after free is seen.
+void* pool_allocate(std::size_t size);
+
+/// Takes back a block of `pool_allocate(size)`; `size` must be the same.
+void pool_free(void* block, std::size_t size) noexcept;
+
+} // namespace genever::detail

@@ -1,0 +1,95 @@
+// One request and its response: what an HTTP handler is given.
+#pragma once
+
+#include <genever/http/request.hpp>
+#include <genever/http/response.hpp>
+#include <genever/runtime/task.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace genever::http {
+
+/// Why a body could not be read.
+enum class body_error : std::uint8_t {
+    too_large,    ///< longer than the limit: answer 413; the connection ends after the response
+    timeout,      ///< it did not come in time: 408
+    malformed,    ///< its chunks break RFC 9112 section 7.1: 400
+    disconnected, ///< the client went away
+};
+
+/// Why a piece of a response could not be sent.
+enum class send_error : std::uint8_t { timeout, disconnected };
+
+/// One request with its response. Lives in the connection's process from the parsed head until the response
+/// has been sent; a handler must not keep a reference to it beyond its own return.
+class exchange {
+public:
+    const http::request& request;
+    http::response& response;
+
+    /// The client's address without its port, `127.0.0.1`: valid as long as the exchange.
+    std::string_view peer_address() const noexcept { return peer_; }
+
+    /// Reads the whole body (both framings, decoded) and keeps it: a second call gives the same bytes. Sends
+    /// `100 Continue` first where the client waits for it. The view is valid as long as the exchange.
+    /// `limit` is in bytes; more than that gives `too_large` without reading on.
+    /// Killed or cancelled while waiting, it leaves the connection unusable, and the server closes it.
+    virtual task<std::expected<std::string_view, body_error>> read_body(std::size_t limit) = 0;
+    /// `read_body` with the server's own limit.
+    virtual task<std::expected<std::string_view, body_error>> read_body() = 0;
+
+    /// Sends status and fields now and the body in pieces: chunks, or delimited by the connection's end for an
+    /// HTTP/1.0 client. `response.body` must be empty. After the handler's return the server ends the body.
+    virtual task<std::expected<void, send_error>> send_piece(std::string_view piece) = 0;
+    /// Whether the head has been sent (by `send_piece`): status and fields can no longer change.
+    virtual bool head_sent() const noexcept = 0;
+
+protected:
+    exchange(const http::request& req, http::response& res, std::string_view peer)
+        : request(req), response(res), peer_(peer) {}
+    ~exchange() = default;
+    exchange(const exchange&) = delete;
+    exchange& operator=(const exchange&) = delete;
+
+    std::string_view peer_;
+};
+
+/// What the server calls for each request: `task<>(exchange&)`. Copies share one callable, which runs on many
+/// workers at once and therefore is called through `const`; it must guard whatever state it holds. A callable
+/// that has nothing to wait for returns an empty `task<>{}`, which costs no coroutine frame.
+class handler {
+public:
+    handler() = default;
+
+    template <class F>
+        requires(!std::is_same_v<std::remove_cvref_t<F>, handler> &&
+                 std::is_invocable_r_v<task<>, const std::decay_t<F>&, exchange&>)
+    handler(F&& f) : call_(std::make_shared<const model<std::decay_t<F>>>(std::forward<F>(f))) {}
+
+    explicit operator bool() const noexcept { return call_ != nullptr; }
+    task<> operator()(exchange& x) const { return call_->call(x); }
+
+private:
+    struct interface {
+        virtual ~interface() = default;
+        virtual task<> call(exchange& x) const = 0;
+    };
+    template <class F>
+    struct model final : interface {
+        template <class G>
+        explicit model(G&& g) : f(std::forward<G>(g)) {}
+        task<> call(exchange& x) const override { return f(x); }
+        F f;
+    };
+    std::shared_ptr<const interface> call_;
+};
+
+} // namespace genever::http

@@ -1,0 +1,154 @@
+// The control block of a process and its life.
+//
+// A process is one root coroutine, the frames that it awaits, and this block. Blocks lie in one arena that is
+// never unmapped: a `pid` leads to its block by arithmetic, and a block that has ended and serves another process
+// is told from the old one by its generation. So any thread may look at any block at any time, under its lock.
+//
+//               spawn                    park
+//        dead ─────────▶ ready ───────────────────▶ parked
+//          ▲             │  ▲                         │
+//          └── finish ───┘  └──── wake, kill ─────────┘
+//
+// * `ready`: in exactly one run queue, or running: owned by the worker's thread that took it from there. `parked`:
+//   owned by whoever consumes its token.
+// * Each suspension has a token, a number that never repeats in this block. A waker presents the token that it
+//   was given (`wait_ticket`): the first one consumes it and makes the process run, every later one finds the
+//   token stale and does nothing. So timers, sockets, channels and replies may all try to wake one suspension, late
+//   and from any thread, and none of them needs to know whether the process still lives.
+// * A waker that comes while the process is still on its way into the suspension sets `wake_pending`,
+//   and the worker goes on with the process instead of parking it. Hence an awaiter may publish its ticket in
+//   await_suspend and still touch its frame: nobody resumes the process before its worker has left it.
+// * `claim` consumes the token without making the process run; `release` then does. Between the two the claimer
+//   alone may write into the awaiter: it cannot be resumed or destroyed (a kill waits for the release).
+// * Frames are destroyed only by the thread on which the process runs, so a kill marks the block and lets
+//   a worker do it. Awaiters deregister in their destructors.
+#pragma once
+
+#include <genever/base/exit_reason.hpp>
+#include <genever/base/pid.hpp>
+#include <genever/base/spinlock.hpp>
+#include <genever/runtime/message.hpp>
+#include <genever/runtime/task.hpp>
+
+#include <atomic>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+
+namespace genever::detail {
+
+class runtime_core;
+struct process;
+struct process_extras;
+
+enum class run_state : std::uint8_t { dead, ready, parked };
+
+/// What a coroutine asks its worker for when it suspends: nothing (it called or returned), to be parked until a
+/// wake, or to be put back behind the others that are ready.
+enum class parking : std::uint8_t { none, park, requeue };
+
+/// Why a suspension ended.
+enum class wake_reason : std::uint8_t { ready, timeout, closed };
+
+/// What an awaiter that waits for messages leaves in the block: after a wake, and before the coroutine goes on,
+/// the worker asks it whether the wait is over. It runs on the process's own thread.
+struct mail_waiter {
+    /// True: resume. False: it has arranged to be woken again; park.
+    bool (*over)(mail_waiter&, process&) = nullptr;
+};
+
+inline constexpr std::size_t cell_size = 256;
+
+struct alignas(64) process : process_head {
+    // ---- under `lock`
+    spinlock lock;
+    run_state state;
+    bool claimed : 1;      // its token has been consumed by a claimer that has not released it yet
+    bool wake_pending : 1; // woken while still running
+    bool wants_mail : 1;   // a message ends this suspension
+    bool trap_exit : 1;
+    bool killed : 1;       // it must end with extras->kill_reason
+    bool ending : 1;       // its frames are gone; it takes no new names
+    bool interrupted : 1;  // a scope of extras->scopes has been called off
+    wake_reason reason;
+    std::uint32_t generation;
+    std::uint64_t token;
+    message_list inbox;  // arrivals of the user lane
+    message_list system; // arrivals of the system lane
+
+    // ---- the run queue's while queued
+    process* next_ready;
+    // ---- set at spawn
+    runtime_core* home;
+    std::coroutine_handle<task_promise<void>> root;
+    // ---- the owner's, without the lock
+    message_list mail;    // taken from the inbox, not yet received
+    mail_waiter* waiter;  // under `lock` while parked
+    process_extras* extras; // links, monitors, names...: under `lock`; made when first needed
+    // ---- counters
+    std::atomic<std::uint32_t> arrived;  // user messages ever put into the inbox; written under `lock`
+    std::atomic<std::uint32_t> consumed; // user messages ever received; written by the owner
+    std::uint32_t operations;            // awaits so far: the owner's; every 128th yields
+    parking asked;                       // the owner's: what the coroutine asked for as it suspended
+    std::atomic<bool> attention;         // set under `lock`, read by the owner: a kill or an interrupt waits
+
+    // The rest of the cell holds the first frame when it fits.
+    char* frame_storage() noexcept { return reinterpret_cast<char*>(this + 1); }
+};
+static_assert(sizeof(process) == 128);
+inline constexpr std::size_t frame_room = cell_size - sizeof(process);
+
+/// One suspension of one process.
+struct wait_ticket {
+    process* p = nullptr;
+    std::uint64_t token = 0;
+};
+
+// ---- for awaiters, on the process's own thread
+
+/// The process that runs on this thread, or null. Never inlined: compilers cache the address of a thread_local
+/// across a suspension, and the coroutine may go on elsewhere.
+process* current_process() noexcept;
+/// The same, and throws std::logic_error, naming `what`, where there is none.
+process& require_process(const char* what);
+
+/// Counts one operation. False where the process should yield before it goes on (its budget is used up, a kill
+/// waits, or the simulation wants another interleaving): await_ready then answers false.
+bool may_continue(process& p) noexcept;
+
+/// Begins a suspension: `leaf` goes on after the wake. Call it in await_suspend before the ticket is published.
+inline wait_ticket prepare_park(process& p, std::coroutine_handle<> leaf) noexcept {
+    p.resume_point = leaf;
+    p.asked = parking::park;
+    return {&p, p.token};
+}
+/// Takes the suspension back (await_suspend found that there is nothing to wait for): tickets that are already
+/// out become stale, a wake that has come in between is forgotten.
+void cancel_park(process& p) noexcept;
+/// Ends await_suspend of an awaiter that has nothing to wait for but must let others run first.
+inline void requeue(process& p, std::coroutine_handle<> leaf) noexcept {
+    p.resume_point = leaf;
+    p.asked = parking::requeue;
+}
+
+// ---- for wakers, on any thread
+
+/// Ends the suspension if the ticket is its current one. True when this call did it.
+bool wake(wait_ticket t, wake_reason why = wake_reason::ready) noexcept;
+/// Consumes the ticket without making the process run; true obliges to `release`.
+bool claim(wait_ticket t, wake_reason why = wake_reason::ready) noexcept;
+void release_claim(process& p) noexcept;
+
+// ---- mailboxes, on any thread
+
+/// Hands over a message for the user lane. False, and the message is dropped with `noproc`, when nobody lives
+/// under `to`.
+bool post(pid to, message* m) noexcept;
+/// The same for the system lane.
+bool post_system(pid to, message* m) noexcept;
+
+/// The block of a pid that may have lived; check the generation under its lock. Null for a pid that never was.
+process* find_block(pid p) noexcept;
+pid pid_of(const process& p) noexcept;
+
+} // namespace genever::detail

@@ -1,0 +1,42 @@
+// The timer that lies in an awaiter or in an entry of its own, linked into a worker's wheel.
+#pragma once
+
+#include <genever/base/clock.hpp>
+#include <genever/runtime/detail/process.hpp>
+
+#include <cstdint>
+
+namespace genever::detail {
+
+class timer_wheel;
+
+/// One armed or idle timer. Its wheel's lock guards all fields while it is armed. Whoever owns the memory
+/// cancels it before the memory goes.
+struct timer_node {
+    enum class action : std::uint8_t {
+        wake,      // ends the suspension `ticket` with wake_reason::timeout
+        interrupt, // calls off the scope `target` of the process `ticket.p`
+        entry,     // `target` is a timer_entry: fires it
+    };
+
+    timer_node* prev = nullptr;
+    timer_node* next = nullptr;
+    timer_wheel* wheel = nullptr; // set when armed, and kept: which lock to take for a cancel
+    std::int64_t deadline = 0;    // nanoseconds on the runtime's clock, then ticks while armed
+    wait_ticket ticket;
+    void* target = nullptr;
+    action what = action::wake;
+    bool armed = false;
+
+    timer_node() = default;
+    timer_node(const timer_node&) = delete;
+    timer_node& operator=(const timer_node&) = delete;
+};
+
+/// Arms the timer on the current worker's wheel (any worker's on a thread that has none).
+void arm(timer_node& t, time_point when) noexcept;
+/// Takes it off its wheel. True when it had not fired yet; after the return it never fires. No effect on a
+/// timer that was never armed.
+bool disarm(timer_node& t) noexcept;
+
+} // namespace genever::detail

@@ -1,0 +1,90 @@
+// Waiting for a descriptor: the seam between the scheduler's poller and what reads and writes.
+#pragma once
+
+#include <genever/base/clock.hpp>
+#include <genever/runtime/detail/timer.hpp>
+#include <genever/runtime/process.hpp>
+
+#include <coroutine>
+#include <cstdint>
+#include <utility>
+
+namespace genever {
+
+namespace detail {
+struct io_slot;
+} // namespace detail
+
+/// How a wait for readiness ended.
+enum class io_result : std::uint8_t {
+    ready,   ///< try the operation (it may still say EAGAIN: then wait again)
+    timeout, ///< the deadline came first
+    closed,  ///< the handle was closed, by this process or another one
+};
+
+/// Owns a non-blocking descriptor and its place in a worker's poller (edge-triggered epoll). One process reads and
+/// one writes at a time, possibly the same one; `close` and `shut` may be called from any process or thread.
+///
+/// The use: try the operation; on EAGAIN wait; try again. An edge that came in between is remembered, so nothing
+/// is lost. After a read that gave less than was asked for, the caller may wait at once (epoll(7), question 9).
+class io_handle {
+public:
+    io_handle() noexcept = default;
+    /// Takes over `fd`, which must be non-blocking, and registers it with the current worker's poller (any
+    /// worker's on other threads of a runtime). Throws std::system_error when the system refuses; `fd` is closed
+    /// then.
+    explicit io_handle(int fd);
+    io_handle(io_handle&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}
+    io_handle& operator=(io_handle&& o) noexcept {
+        std::swap(slot_, o.slot_);
+        return *this;
+    }
+    ~io_handle();
+
+    explicit operator bool() const noexcept { return slot_ != nullptr; }
+    /// The descriptor; -1 when there is none. It stays open as long as the handle.
+    int fd() const noexcept;
+    /// Wakes whoever waits with `closed`, and makes every later wait answer so. The descriptor itself is closed
+    /// with the handle. Any thread.
+    void shut() noexcept;
+    /// Whether the peer has closed its sending side, or the connection is broken, as far as the poller has seen.
+    bool hung_up() const noexcept;
+
+    class [[nodiscard("co_await it")]] wait_awaiter {
+    public:
+        wait_awaiter(detail::io_slot* s, bool write, time_point deadline) noexcept
+            : slot_(s), write_(write), deadline_(deadline) {}
+        wait_awaiter(const wait_awaiter&) = delete;
+        ~wait_awaiter();
+
+        bool await_ready() noexcept;
+        template <detail::task_promise_type P>
+        void await_suspend(std::coroutine_handle<P> h) noexcept {
+            suspend(static_cast<detail::process&>(*h.promise().self), h);
+        }
+        io_result await_resume() noexcept;
+
+    private:
+        bool look() noexcept;
+        void suspend(detail::process& p, std::coroutine_handle<> h) noexcept;
+
+        detail::io_slot* slot_;
+        detail::process* parked_ = nullptr;
+        bool write_;
+        io_result result_ = io_result::ready;
+        time_point deadline_;
+        detail::timer_node timer_;
+    };
+
+    /// Waits until reading may make progress, or the deadline. The handle must outlive the wait.
+    wait_awaiter readable(time_point deadline = time_point::max()) noexcept {
+        return {slot_, false, deadline};
+    }
+    /// Waits until writing may make progress, or the deadline.
+    wait_awaiter writable(time_point deadline = time_point::max()) noexcept { return {slot_, true, deadline}; }
+
+private:
+    detail::io_slot* slot_ = nullptr;
+};
+
+} // namespace genever

@@ -1,0 +1,193 @@
+// Processes: spawn, send, exit, links, monitors, names.
+#pragma once
+
+#include <genever/base/exit_reason.hpp>
+#include <genever/base/pid.hpp>
+#include <genever/runtime/detail/process.hpp>
+#include <genever/runtime/message.hpp>
+#include <genever/runtime/task.hpp>
+
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace genever {
+
+/// How a process is started, beyond what it runs.
+struct spawn_options {
+    /// What crash reports and lists call it.
+    std::string label = {};
+    /// Link it to this process from the start; `spawn_link` fills in the caller.
+    pid link = {};
+    /// Let this process monitor it from the start under `monitor`.
+    pid watcher = {};
+    monitor_ref monitor = {};
+    /// A crash is somebody's to report (its supervisor's): no report by the runtime.
+    bool quiet = false;
+};
+
+/// What is known of a living process. A snapshot: it may be past when it is read.
+struct process_info {
+    genever::pid pid;
+    std::string label;
+    std::vector<std::string> names;
+    bool parked = false;
+    bool trap_exit = false;
+    std::size_t mailbox_length = 0;
+    std::size_t links = 0;
+    std::size_t watchers = 0;
+};
+
+namespace detail {
+
+/// The callable and its arguments live in this coroutine's frame, hence as long as the process: captures,
+/// and what `f` takes by reference, cannot dangle.
+template <class F, class... Args>
+task<> process_main(F f, Args... args) {
+    if constexpr (is_task<std::invoke_result_t<F, Args...>>)
+        co_await std::invoke(std::move(f), std::move(args)...);
+    else
+        std::invoke(std::move(f), std::move(args)...);
+}
+
+/// A process being made: owns a free cell, into which the next frame on this thread is put if it fits.
+class process_birth {
+public:
+    /// `home` null: the current runtime. Throws std::logic_error outside of one, std::bad_alloc when no cell is
+    /// left.
+    explicit process_birth(runtime_core* home);
+    ~process_birth();
+    process_birth(const process_birth&) = delete;
+    process_birth& operator=(const process_birth&) = delete;
+
+    /// Starts it.
+    pid start(task<> root, const spawn_options* options);
+
+private:
+    process* p_;
+};
+
+template <class F, class... Args>
+pid spawn_on(runtime_core* home, const spawn_options* options, F&& f, Args&&... args) {
+    using result = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+    static_assert(is_task<result> || std::is_void_v<result>,
+                  "genever: what a process runs must return task<> (a coroutine) or void");
+    if constexpr (is_task<result>)
+        static_assert(std::is_void_v<typename result::value_type>,
+                      "genever: nobody receives the result of a spawned process: return task<>");
+    process_birth birth{home};
+    if constexpr (is_task<result> && std::is_empty_v<std::decay_t<F>> && sizeof...(Args) == 0)
+        return birth.start(f(), options); // nothing to keep alive: the callable's own frame is the root
+    else
+        return birth.start(process_main<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
+                                                                                 std::forward<Args>(args)...),
+                           options);
+}
+
+monitor_ref new_monitor_ref() noexcept;
+void exit_process(pid to, pid from, exit_reason reason);
+
+} // namespace detail
+
+/// The calling process. `pid{}` on a thread that runs none.
+pid self() noexcept;
+
+/// Starts a process that runs `f(args...)`. Callable and arguments are moved into it. A coroutine or a plain
+/// function; an exception that leaves it ends the process with an `error` exit and makes a crash report, and
+/// touches nobody who is not linked. Throws std::logic_error outside of a runtime (there use
+/// `runtime::spawn`).
+template <class F, class... Args>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+pid spawn(F&& f, Args&&... args) {
+    return detail::spawn_on(nullptr, nullptr, std::forward<F>(f), std::forward<Args>(args)...);
+}
+/// The same with options.
+template <class F, class... Args>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+pid spawn(const spawn_options& options, F&& f, Args&&... args) {
+    return detail::spawn_on(nullptr, &options, std::forward<F>(f), std::forward<Args>(args)...);
+}
+/// Starts a process linked to the caller, with no moment between the two.
+template <class F, class... Args>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+pid spawn_link(F&& f, Args&&... args) {
+    spawn_options options;
+    options.link = self();
+    return detail::spawn_on(nullptr, &options, std::forward<F>(f), std::forward<Args>(args)...);
+}
+/// Starts a process that the caller monitors.
+template <class F, class... Args>
+    requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+std::pair<pid, monitor_ref> spawn_monitor(F&& f, Args&&... args) {
+    spawn_options options;
+    options.watcher = self();
+    options.monitor = detail::new_monitor_ref();
+    const pid p = detail::spawn_on(nullptr, &options, std::forward<F>(f), std::forward<Args>(args)...);
+    return {p, options.monitor};
+}
+
+/// Sends a value to a process. Never blocks, never fails: what is sent to a process that has ended is dropped.
+/// False tells that it was, true only that it had not ended yet. Callable on any thread.
+template <class T>
+bool send(pid to, T&& value) {
+    return detail::post(to, detail::new_message<detail::value_message<std::decay_t<T>>>(std::forward<T>(value)));
+}
+
+/// Sends an exit signal, as Erlang's exit/2: `killed` ends the process at its next suspension point, without
+/// it having a say; any other reason but `normal` ends one that does not trap exits, and becomes an
+/// `exit_signal` message for one that does. `normal` is ignored unless it is trapped (or sent to oneself).
+/// Callable on any thread.
+inline void exit(pid to, exit_reason reason) { detail::exit_process(to, self(), std::move(reason)); }
+
+/// Whether exits of linked processes, and exit signals but `killed`, become messages for the caller. Returns
+/// what it was before.
+bool trap_exit(bool on);
+
+/// Links the caller with `other`: each one's exit (but `normal`) reaches the other one. Linking to a process that
+/// is gone gives an exit with `noproc`. Linking twice is linking once.
+void link(pid other);
+/// Ends the link. No exit of `other` reaches the caller by it afterwards; one that is in the mailbox stays.
+void unlink(pid other);
+
+/// Lets the caller know of `other`'s end by one `down` message; at once when it is gone already (`noproc`).
+monitor_ref monitor(pid other);
+/// Ends the monitor: its `down` never comes afterwards, and is taken from the mailbox if it is there.
+void demonitor(monitor_ref ref);
+
+/// Gives `p` a name that others find it by. False when the name is taken or `p` is not alive. A name is
+/// free again when its process has ended, before anybody hears of the end.
+bool register_name(std::string_view name, pid p);
+bool unregister_name(std::string_view name);
+/// Who has the name in this runtime; `pid{}`: nobody.
+pid whereis(std::string_view name);
+
+/// Whether the process has not ended. Callable on any thread; may be past when it is read.
+bool is_alive(pid p) noexcept;
+/// What crash reports and lists call the calling process.
+void set_label(std::string_view label);
+/// A snapshot of a living process, or nothing.
+std::optional<process_info> info(pid p);
+/// All living processes of this runtime, by slot. Takes time in proportion to the most that ever lived.
+std::vector<pid> processes();
+
+namespace detail {
+struct yield_awaiter {
+    bool await_ready() const noexcept { return false; }
+    template <task_promise_type P>
+    void await_suspend(std::coroutine_handle<P> h) const noexcept {
+        requeue(static_cast<process&>(*h.promise().self), h);
+    }
+    void await_resume() const noexcept {}
+};
+} // namespace detail
+
+/// Lets the others that are ready run first.
+inline detail::yield_awaiter yield() noexcept { return {}; }
+
+} // namespace genever

@@ -1,0 +1,167 @@
+// Selective receive: takes the first message of the mailbox that one of the given clauses wants.
+#pragma once
+
+#include <genever/base/clock.hpp>
+#include <genever/runtime/detail/timer.hpp>
+#include <genever/runtime/process.hpp>
+#include <genever/runtime/time.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace genever {
+
+namespace detail {
+
+/// Takes the first message out of the mailbox whose type is one of `types`, system lane first; null when there
+/// is none. The process's own thread.
+message* take_matching(process& p, const message_type* const* types, std::size_t count) noexcept;
+/// Takes the first message of all, system lane first; null when the mailbox is empty.
+message* take_any(process& p) noexcept;
+
+/// Waits until a message of one of some types is there, or a time is reached.
+class receive_wait : public mail_waiter {
+public:
+    receive_wait(const message_type* const* types, std::size_t count, duration timeout) noexcept;
+    receive_wait(const receive_wait&) = delete;
+    ~receive_wait();
+
+    bool ready() noexcept;
+    template <task_promise_type P>
+    bool await_suspend(std::coroutine_handle<P> h) noexcept {
+        return suspend(static_cast<process&>(*h.promise().self), h);
+    }
+
+protected:
+    bool suspend(process& p, std::coroutine_handle<> h) noexcept;
+    message_ptr take_result() noexcept { return std::move(found_); }
+
+private:
+    static bool woken(mail_waiter& w, process& p) noexcept;
+    bool look(process& p) noexcept;
+    bool park_unless_found(process& p, std::coroutine_handle<> h) noexcept;
+
+    const message_type* const* types_; // null: any message
+    std::size_t count_;
+    duration timeout_;
+    time_point deadline_ = time_point::max();
+    message_ptr found_;
+    std::coroutine_handle<> leaf_;
+    bool parked_ = false;
+    timer_node timer_;
+};
+
+template <class F>
+struct clause_argument;
+template <class R, class C, class A>
+struct clause_argument<R (C::*)(A)> {
+    using type = std::remove_cvref_t<A>;
+    using result = R;
+};
+template <class R, class C, class A>
+struct clause_argument<R (C::*)(A) const> : clause_argument<R (C::*)(A)> {};
+template <class R, class A>
+struct clause_argument<R (*)(A)> {
+    using type = std::remove_cvref_t<A>;
+    using result = R;
+};
+template <class F>
+    requires requires { &F::operator(); }
+struct clause_argument<F> : clause_argument<decltype(&F::operator())> {};
+
+template <class F>
+struct after_clause {
+    duration delay;
+    F f;
+};
+template <class T>
+inline constexpr bool is_after = false;
+template <class F>
+inline constexpr bool is_after<after_clause<F>> = true;
+
+template <class... Clauses>
+struct clause_types {
+    static constexpr const message_type* list[sizeof...(Clauses) + 1] = {
+        &value_message<typename clause_argument<Clauses>::type>::type_of..., nullptr};
+};
+
+struct no_after {};
+
+template <class After, class... Clauses>
+class [[nodiscard("co_await it")]] receive_awaiter : public receive_wait {
+    static constexpr bool has_after = !std::is_same_v<After, no_after>;
+    using result = std::common_type_t<typename clause_argument<Clauses>::result...>;
+
+public:
+    receive_awaiter(duration timeout, After after, std::tuple<Clauses...> clauses)
+        : receive_wait(clause_types<Clauses...>::list, sizeof...(Clauses), timeout),
+          after_(std::move(after)), clauses_(std::move(clauses)) {}
+
+    bool await_ready() noexcept { return ready(); }
+    result await_resume() {
+        message_ptr m = take_result();
+        if (!m) {
+            if constexpr (has_after) return after_();
+        }
+        return dispatch<0>(m);
+    }
+
+private:
+    template <std::size_t I>
+    result dispatch(message_ptr& m) {
+        if constexpr (I + 1 < sizeof...(Clauses)) {
+            if (m->type != clause_types<Clauses...>::list[I]) return dispatch<I + 1>(m);
+        }
+        using clause = std::tuple_element_t<I, std::tuple<Clauses...>>;
+        using value_type = typename clause_argument<clause>::type;
+        return std::get<I>(clauses_)(std::move(static_cast<value_message<value_type>*>(m.get())->value));
+    }
+
+    [[no_unique_address]] After after_;
+    std::tuple<Clauses...> clauses_;
+};
+
+template <class... Clauses, std::size_t... I>
+auto make_receive(std::tuple<Clauses...> all, std::index_sequence<I...>) {
+    using last = std::tuple_element_t<sizeof...(Clauses) - 1, std::tuple<Clauses...>>;
+    auto& end = std::get<sizeof...(Clauses) - 1>(all);
+    static_assert(is_after<last>);
+    return receive_awaiter<decltype(end.f), std::tuple_element_t<I, std::tuple<Clauses...>>...>(
+        end.delay, std::move(end.f),
+        std::tuple<std::tuple_element_t<I, std::tuple<Clauses...>>...>(std::move(std::get<I>(all))...));
+}
+
+} // namespace detail
+
+/// The clause of `receive` for the case that nothing wanted comes within `delay` (0: only look).
+template <class F>
+detail::after_clause<F> after(duration delay, F f) {
+    return {delay, std::move(f)};
+}
+
+/// Takes the first message, in the order of arrival, whose type is the argument type of one of the clauses, and
+/// calls that clause with it; other messages stay. `down` and `exit_signal` come from the system lane and go
+/// before the rest. Each clause is a callable with one, non-template parameter; all return one type, which
+/// `co_await` gives. The last may be `after(5s, [] {...})`.
+///
+///     auto n = co_await receive([](int i) { return i; }, after(5s, [] { return -1; }));
+///
+/// Killed while it waits, nothing has been taken.
+template <class... Clauses>
+auto receive(Clauses... clauses) {
+    static_assert(sizeof...(Clauses) > 0, "genever: receive needs at least one clause");
+    using last = std::tuple_element_t<sizeof...(Clauses) - 1, std::tuple<Clauses...>>;
+    if constexpr (detail::is_after<last>) {
+        static_assert(sizeof...(Clauses) > 1, "genever: receive with only an after clause is sleep_for");
+        return detail::make_receive(std::tuple<Clauses...>(std::move(clauses)...),
+                                    std::make_index_sequence<sizeof...(Clauses) - 1>{});
+    } else {
+        return detail::receive_awaiter<detail::no_after, Clauses...>(
+            infinity, detail::no_after{}, std::tuple<Clauses...>(std::move(clauses)...));
+    }
+}
+
+} // namespace genever

@@ -1,0 +1,151 @@
+// A runtime: workers, their processes, and the way in from an ordinary thread.
+#pragma once
+
+#include <genever/runtime/process.hpp>
+#include <genever/runtime/receive.hpp>
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace genever {
+
+/// What is known of a process that an exception, or an `error` exit signal, has ended.
+struct crash_report {
+    genever::pid pid;
+    std::string label;
+    std::vector<std::string> names;
+    exit_reason reason;
+    std::size_t mailbox_length = 0;
+    /// The type of the last message it received, where it was one that the runtime saw.
+    std::string last_message;
+};
+
+/// The report as a block of text for people: who, why, the stack of the throw.
+std::string to_string(const crash_report& r);
+
+/// Receives crash reports, on the thread on which the process ended, which waits for it: be quick, throw nothing.
+using crash_handler = std::function<void(const crash_report&)>;
+
+struct runtime_options {
+    /// How many processes run at once. 0: one for each core that this program may use.
+    unsigned workers = 0;
+    /// Empty: reports go to the log (base/log.hpp).
+    crash_handler on_crash = {};
+};
+
+namespace detail {
+
+inline const spawn_options quiet_options{.label = "main", .link = {}, .watcher = {}, .monitor = {}, .quiet = true};
+
+/// Where the reason of a process's end is left for a thread that waits for it.
+class end_slot {
+public:
+    void set(exit_reason why);
+    bool is_set() const;
+    /// Blocks the calling thread.
+    exit_reason wait();
+
+private:
+    mutable std::mutex lock_;
+    std::condition_variable told_;
+    std::optional<exit_reason> reason_;
+};
+
+/// Starts `body` as a process, and one more that watches it and leaves the reason of its end.
+template <class Body>
+std::shared_ptr<end_slot> spawn_watched(runtime_core* core, Body body) {
+    auto end = std::make_shared<end_slot>();
+    spawn_on(core, &quiet_options, [end, body = std::move(body)]() mutable -> task<> {
+        spawn_options options = quiet_options;
+        options.watcher = self();
+        options.monitor = new_monitor_ref();
+        spawn_on(nullptr, &options, std::move(body));
+        exit_reason why = co_await receive([](const down& d) { return d.reason; });
+        end->set(std::move(why));
+    });
+    return end;
+}
+
+/// Rethrows the exception that ended a process; std::runtime_error where something else did.
+void throw_unless_normal(const exit_reason& why);
+
+template <class T>
+struct task_result {
+    using type = T;
+};
+template <class T>
+struct task_result<task<T>> {
+    using type = T;
+};
+
+/// Hands `start` a body that runs `f` and keeps its result, and returns that.
+template <class F, class Start>
+auto run_with_result(F f, Start start) {
+    using returned = std::invoke_result_t<F&>;
+    using result = typename task_result<returned>::type;
+    if constexpr (std::is_void_v<result>) {
+        start([f = std::move(f)]() mutable -> task<> {
+            if constexpr (is_task<returned>)
+                co_await f();
+            else
+                f();
+            co_return;
+        });
+    } else {
+        std::optional<result> out;
+        start([f = std::move(f), &out]() mutable -> task<> {
+            if constexpr (is_task<returned>)
+                out.emplace(co_await f());
+            else
+                out.emplace(f());
+            co_return;
+        });
+        return std::move(*out);
+    }
+}
+
+} // namespace detail
+
+/// A set of workers with their processes. Construct it on an ordinary thread; several may exist at once.
+class runtime {
+public:
+    /// Starts the workers. Throws std::system_error when the system gives no threads or descriptors.
+    explicit runtime(runtime_options options = {});
+    /// Kills every process, waits until all have ended, and stops the workers. Not to be called by one of its own
+    /// processes.
+    ~runtime();
+    runtime(const runtime&) = delete;
+    runtime& operator=(const runtime&) = delete;
+
+    /// Starts a process from any thread.
+    template <class F, class... Args>
+    pid spawn(F&& f, Args&&... args) {
+        return detail::spawn_on(core_.get(), nullptr, std::forward<F>(f), std::forward<Args>(args)...);
+    }
+
+    /// Runs `f()` as a process and blocks the calling thread until it has ended. Returns its result; rethrows
+    /// the exception that ended it; throws std::runtime_error when something else did (it was killed).
+    /// Other processes go on after the return.
+    template <class F>
+    auto run(F f) {
+        return detail::run_with_result(std::move(f), [this](auto body) {
+            detail::throw_unless_normal(detail::spawn_watched(core_.get(), std::move(body))->wait());
+        });
+    }
+
+    /// Waits until `p` has ended and says why. `noproc` when it is gone already.
+    exit_reason wait(pid p);
+
+    unsigned workers() const noexcept;
+
+private:
+    std::unique_ptr<detail::runtime_core> core_;
+};
+
+} // namespace genever

@@ -1,0 +1,94 @@
+// Giving a task a deadline: what has not finished by then is destroyed where it waits.
+#pragma once
+
+#include <genever/base/clock.hpp>
+#include <genever/runtime/detail/timer.hpp>
+#include <genever/runtime/task.hpp>
+#include <genever/runtime/time.hpp>
+
+#include <coroutine>
+#include <expected>
+#include <type_traits>
+#include <utility>
+
+namespace genever {
+
+/// The error of `with_timeout`: the task was destroyed, its deadline had passed.
+struct timed_out {
+    friend bool operator==(timed_out, timed_out) noexcept = default;
+};
+
+namespace detail {
+
+/// A stretch of a process's stack of coroutines that can be called off as a whole. It lies in the frame of the
+/// coroutine above the stretch and is listed, innermost first, in the process's extras (under its lock).
+struct scope {
+    scope* outer = nullptr;
+    bool called_off = false;
+    process* owner = nullptr;
+    std::coroutine_handle<> parent;            // goes on when the stretch has ended or been destroyed
+    void (*destroy)(scope&) noexcept = nullptr; // destroys the stretch's frames
+
+    void enter(process& p) noexcept;
+    void leave() noexcept;
+};
+
+/// Calls a scope off if the process still lives and the scope is still entered. Any thread. `process_and_use` holds
+/// the process's generation where other tickets hold a token.
+void interrupt(wait_ticket process_and_use, void* scope) noexcept;
+
+template <class T>
+class [[nodiscard("co_await it")]] timeout_awaiter : scope {
+public:
+    timeout_awaiter(task<T> work, time_point deadline) noexcept : work_(std::move(work)), deadline_(deadline) {
+        destroy = [](scope& s) noexcept { static_cast<timeout_awaiter&>(s).work_ = task<T>{}; };
+    }
+    timeout_awaiter(const timeout_awaiter&) = delete;
+    ~timeout_awaiter() {
+        disarm(timer_);
+        leave();
+    }
+
+    bool await_ready() const noexcept { return std::is_void_v<T> && work_.empty(); }
+    template <task_promise_type P>
+    void await_suspend(std::coroutine_handle<P> h) noexcept {
+        process& p = static_cast<process&>(*h.promise().self);
+        parent = h;
+        enter(p);
+        timer_.what = timer_node::action::interrupt;
+        timer_.ticket = {&p, p.generation};
+        timer_.target = static_cast<scope*>(this);
+        if (deadline_ != time_point::max()) arm(timer_, deadline_);
+        frame_ = work_.start(p, h);
+    }
+    std::expected<T, timed_out> await_resume() {
+        disarm(timer_);
+        leave();
+        if (work_.empty() && frame_) return std::unexpected(timed_out{});
+        if constexpr (std::is_void_v<T>) {
+            if (frame_) work_.result();
+            return {};
+        } else {
+            return work_.result();
+        }
+    }
+
+private:
+    task<T> work_;
+    time_point deadline_;
+    std::coroutine_handle<> frame_;
+    timer_node timer_;
+};
+
+} // namespace detail
+
+/// Awaits `work`, but no longer than `limit`: if it has not finished by then, its frames are destroyed at the
+/// point where they are suspended, innermost first, as a kill does, and the result is `timed_out`. Work that does
+/// not suspend is not interrupted. An exception of the work is rethrown.
+template <class T>
+detail::timeout_awaiter<T> with_timeout(duration limit, task<T> work) {
+    const time_point t = now();
+    return {std::move(work), limit > time_point::max() - t ? time_point::max() : t + limit};
+}
+
+} // namespace genever

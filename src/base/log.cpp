@@ -1,0 +1,101 @@
+#include <genever/base/log.hpp>
+
+#include <spdlog/async.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace genever::log {
+
+namespace {
+
+constexpr std::size_t queue_length = 8192;
+
+level level_from_environment() noexcept {
+    const char* text = std::getenv("GENEVER_LOG");
+    const std::string_view s = text ? text : "";
+    if (s == "debug") return level::debug;
+    if (s == "warning") return level::warning;
+    if (s == "error") return level::error;
+    if (s == "off") return level::off;
+    return level::info;
+}
+
+std::atomic<level>& threshold() noexcept {
+    static std::atomic<level> l{level_from_environment()};
+    return l;
+}
+
+spdlog::level::level_enum translate(level l) noexcept {
+    switch (l) {
+    case level::debug: return spdlog::level::debug;
+    case level::info: return spdlog::level::info;
+    case level::warning: return spdlog::level::warn;
+    case level::error: return spdlog::level::err;
+    case level::off: break;
+    }
+    return spdlog::level::off;
+}
+
+struct standard_error {
+    std::shared_ptr<spdlog::details::thread_pool> pool =
+        std::make_shared<spdlog::details::thread_pool>(queue_length, 1);
+    std::shared_ptr<spdlog::async_logger> logger = std::make_shared<spdlog::async_logger>(
+        "genever", std::make_shared<spdlog::sinks::stderr_sink_mt>(), pool,
+        spdlog::async_overflow_policy::overrun_oldest);
+    standard_error() {
+        logger->set_level(spdlog::level::trace);
+        logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %l %v", spdlog::pattern_time_type::utc);
+        logger->flush_on(spdlog::level::warn);
+    }
+};
+
+standard_error& standard() {
+    static standard_error s;
+    return s;
+}
+
+std::shared_ptr<const std::function<void(level, std::string_view)>> sink;
+
+} // namespace
+
+void write(level l, std::string_view text) noexcept {
+    if (!enabled(l)) return;
+    try {
+        if (auto to = std::atomic_load(&sink))
+            (*to)(l, text);
+        else
+            standard().logger->log(translate(l), "{}", text);
+    } catch (...) {
+        // No memory for an entry, or a sink that throws: the entry is lost, the caller goes on.
+    }
+}
+
+void set_level(level l) noexcept { threshold().store(l, std::memory_order_relaxed); }
+
+bool enabled(level l) noexcept {
+    return l != level::off && l >= threshold().load(std::memory_order_relaxed);
+}
+
+void set_sink(std::function<void(level, std::string_view)> to) {
+    std::atomic_store(&sink, to ? std::make_shared<const std::function<void(level, std::string_view)>>(std::move(to))
+                                : nullptr);
+}
+
+void flush() noexcept {
+    try {
+        // The queue is served in order: once the pool has ended, everything has been written.
+        standard().logger->flush();
+        while (standard().pool->queue_size() != 0) std::this_thread::yield();
+        standard().logger->sinks().front()->flush();
+    } catch (...) {
+        // Nothing can be done about a log that cannot be written.
+    }
+}
+
+} // namespace genever::log

@@ -1,0 +1,129 @@
+#include <genever/runtime/io.hpp>
+
+#include "poller.hpp"
+#include "runtime_core.hpp"
+
+#include <unistd.h>
+
+namespace genever {
+
+using namespace detail;
+
+io_handle::io_handle(int fd) {
+    io_slot* s = nullptr;
+    try {
+        s = take_io_slot();
+        {
+            spin_guard g{s->lock};
+            ++s->generation;
+            s->in_use = true;
+            s->read_edge = s->write_edge = s->read_closed = s->write_closed = s->shut = false;
+            s->reader = s->writer = {};
+            s->fd = fd;
+        }
+        current_poller().add(*s);
+        slot_ = s;
+    } catch (...) {
+        ::close(fd);
+        if (s) {
+            {
+                spin_guard g{s->lock};
+                s->in_use = false;
+            }
+            give_io_slot(s);
+        }
+        throw;
+    }
+}
+
+io_handle::~io_handle() {
+    if (!slot_) return;
+    shut();
+    int fd;
+    {
+        spin_guard g{slot_->lock};
+        slot_->in_use = false;
+        fd = std::exchange(slot_->fd, -1);
+    }
+    ::close(fd); // takes it out of the poller, too: nobody else holds this open file
+    give_io_slot(slot_);
+}
+
+int io_handle::fd() const noexcept { return slot_ ? slot_->fd : -1; }
+
+void io_handle::shut() noexcept {
+    wait_ticket reader;
+    wait_ticket writer;
+    {
+        spin_guard g{slot_->lock};
+        slot_->shut = true;
+        reader = std::exchange(slot_->reader, {});
+        writer = std::exchange(slot_->writer, {});
+    }
+    if (reader.p) wake(reader, wake_reason::closed);
+    if (writer.p) wake(writer, wake_reason::closed);
+}
+
+bool io_handle::hung_up() const noexcept {
+    spin_guard g{slot_->lock};
+    return slot_->read_closed;
+}
+
+io_handle::wait_awaiter::~wait_awaiter() {
+    if (!parked_) return;
+    disarm(timer_);
+    spin_guard g{slot_->lock};
+    auto& mine = write_ ? slot_->writer : slot_->reader;
+    if (mine.p == parked_) mine = {};
+}
+
+bool io_handle::wait_awaiter::await_ready() noexcept {
+    if (!may_continue(require_process("waiting for a descriptor"))) return false;
+    spin_guard g{slot_->lock};
+    return look();
+}
+
+// Under the slot's lock: whether the wait is over already.
+bool io_handle::wait_awaiter::look() noexcept {
+    bool& edge = write_ ? slot_->write_edge : slot_->read_edge;
+    if (slot_->shut) {
+        result_ = io_result::closed;
+        return true;
+    }
+    if (edge || (write_ ? slot_->write_closed : slot_->read_closed)) {
+        edge = false;
+        return true;
+    }
+    return false;
+}
+
+void io_handle::wait_awaiter::suspend(process& p, std::coroutine_handle<> h) noexcept {
+    wait_ticket ticket;
+    {
+        spin_guard g{slot_->lock};
+        if (look()) { // only its budget was used up
+            requeue(p, h);
+            return;
+        }
+        ticket = prepare_park(p, h);
+        parked_ = &p;
+        (write_ ? slot_->writer : slot_->reader) = ticket;
+    }
+    if (deadline_ != time_point::max()) {
+        timer_.ticket = ticket;
+        arm(timer_, deadline_);
+    }
+}
+
+io_result io_handle::wait_awaiter::await_resume() noexcept {
+    if (parked_) {
+        switch (parked_->reason) {
+        case wake_reason::timeout: return io_result::timeout;
+        case wake_reason::closed: return io_result::closed;
+        case wake_reason::ready: break;
+        }
+    }
+    return result_;
+}
+
+} // namespace genever

@@ -1,0 +1,122 @@
+#include "poller.hpp"
+
+#include "runtime_core.hpp"
+
+#include <genever/runtime/io.hpp>
+
+#include <cerrno>
+#include <deque>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <time.h>
+#include <unistd.h>
+
+namespace genever::detail {
+
+namespace {
+
+// A deque never moves its elements.
+struct io_slots {
+    spinlock lock;
+    std::deque<io_slot> all;
+    io_slot* free = nullptr;
+};
+
+io_slots& slots() {
+    alignas(io_slots) static unsigned char storage[sizeof(io_slots)];
+    static auto* s = new (storage) io_slots; // never destroyed: late events may still look
+    return *s;
+}
+
+constexpr std::uint64_t interrupt_key = ~std::uint64_t{0};
+
+// What an event carries: the slot's address (48 bits on x86-64 and aarch64) and the generation of its use.
+constexpr unsigned address_bits = 48;
+std::uint64_t key_of(const io_slot& s) noexcept {
+    return reinterpret_cast<std::uintptr_t>(&s) | std::uint64_t{s.generation} << address_bits;
+}
+io_slot& slot_of(std::uint64_t key) noexcept {
+    return *reinterpret_cast<io_slot*>(key & ((std::uint64_t{1} << address_bits) - 1));
+}
+
+} // namespace
+
+io_slot* take_io_slot() {
+    auto& all = slots();
+    spin_guard g{all.lock};
+    if (io_slot* s = all.free) {
+        all.free = s->next_free;
+        return s;
+    }
+    return &all.all.emplace_back();
+}
+
+void give_io_slot(io_slot* s) noexcept {
+    auto& all = slots();
+    spin_guard g{all.lock};
+    s->next_free = all.free;
+    all.free = s;
+}
+
+poller::poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    epoll_event e{.events = EPOLLIN | EPOLLET, .data = {.u64 = interrupt_key}};
+    if (epoll_ < 0 || event_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &e) != 0) {
+        const int why = errno;
+        if (epoll_ >= 0) ::close(epoll_);
+        if (event_ >= 0) ::close(event_);
+        throw std::system_error(why, std::generic_category(), "genever: cannot make a poller");
+    }
+}
+
+poller::~poller() {
+    ::close(event_);
+    ::close(epoll_);
+}
+
+void poller::add(io_slot& s) {
+    s.home = this;
+    epoll_event e{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.u64 = key_of(s)}};
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, s.fd, &e) != 0)
+        throw std::system_error(errno, std::generic_category(), "genever: cannot register a descriptor");
+}
+
+void poller::interrupt() noexcept {
+    const std::uint64_t one = 1;
+    // An edge comes with every write, whether or not the count was read in between; EAGAIN needs 2^64 of them.
+    [[maybe_unused]] auto n = ::write(event_, &one, sizeof one);
+}
+
+int poller::poll(std::int64_t timeout) noexcept {
+    epoll_event events[128];
+    timespec wait{};
+    if (timeout > 0) wait = {timeout / 1'000'000'000, timeout % 1'000'000'000};
+    const int n = timeout == 0 ? epoll_wait(epoll_, events, 128, 0)
+                               : epoll_pwait2(epoll_, events, 128, timeout < 0 ? nullptr : &wait, nullptr);
+    for (int i = 0; i < n; ++i) {
+        if (events[i].data.u64 == interrupt_key) continue;
+        io_slot& s = slot_of(events[i].data.u64);
+        const std::uint32_t what = events[i].events;
+        wait_ticket reader;
+        wait_ticket writer;
+        {
+            spin_guard g{s.lock};
+            if (!s.in_use || key_of(s) != events[i].data.u64) continue;
+            if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s.read_closed = true;
+            if (what & (EPOLLHUP | EPOLLERR)) s.write_closed = true;
+            if (what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+                s.read_edge = s.reader.p == nullptr;
+                reader = std::exchange(s.reader, {});
+            }
+            if (what & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+                s.write_edge = s.writer.p == nullptr;
+                writer = std::exchange(s.writer, {});
+            }
+        }
+        if (reader.p) wake(reader);
+        if (writer.p) wake(writer);
+    }
+    return n < 0 ? 0 : n;
+}
+
+} // namespace genever::detail

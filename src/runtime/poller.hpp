@@ -1,0 +1,53 @@
+// The readiness poller: edge-triggered epoll, one for each worker.
+#pragma once
+
+#include <genever/base/spinlock.hpp>
+#include <genever/runtime/detail/process.hpp>
+
+#include <cstdint>
+
+namespace genever::detail {
+
+/// A registered descriptor. Slots are never given back to the system: an event that was fetched before the slot
+/// was freed finds another generation and is dropped. (16 bits suffice: a fetched event is a few microseconds old.)
+struct io_slot {
+    spinlock lock;
+    bool in_use = false;
+    bool read_edge = false;  // an edge came and nobody has waited for it yet
+    bool write_edge = false;
+    bool read_closed = false;  // sticky: the peer sends no more, no further edge needs to come
+    bool write_closed = false; // sticky: the connection is broken
+    bool shut = false;
+    std::uint16_t generation = 0; // of its use
+    int fd = -1;
+    wait_ticket reader;
+    wait_ticket writer;
+    class poller* home = nullptr;
+    io_slot* next_free = nullptr;
+};
+
+io_slot* take_io_slot();
+void give_io_slot(io_slot* s) noexcept;
+
+class poller {
+public:
+    /// Throws std::system_error.
+    poller();
+    ~poller();
+    poller(const poller&) = delete;
+    poller& operator=(const poller&) = delete;
+
+    /// Throws std::system_error.
+    void add(io_slot& s);
+    /// Fetches events and wakes who waits for them; blocks for at most `timeout` nanoseconds (negative: for
+    /// ever, 0: not at all). Returns how many events there were.
+    int poll(std::int64_t timeout) noexcept;
+    /// Ends a `poll` that blocks, or the next one that would. Any thread.
+    void interrupt() noexcept;
+
+private:
+    int epoll_ = -1;
+    int event_ = -1;
+};
+
+} // namespace genever::detail

@@ -1,0 +1,543 @@
+// A process from its birth to its end, and what other threads do to it meanwhile.
+#include <genever/runtime/process.hpp>
+
+#include "arena.hpp"
+#include "runtime_core.hpp"
+
+#include <stdexcept>
+
+namespace genever {
+
+namespace detail {
+
+namespace {
+
+// Where the next frame made on this thread goes if it fits.
+thread_local process* newborn = nullptr;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool frames_in_cells = false; // the sanitizers know the heap better than our cells
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool frames_in_cells = false;
+#else
+constexpr bool frames_in_cells = true;
+#endif
+#else
+constexpr bool frames_in_cells = true;
+#endif
+
+bool alive(const process& p, pid id) noexcept {
+    return p.generation == id.generation() && p.state != run_state::dead;
+}
+
+} // namespace
+
+void* allocate_frame(std::size_t size) {
+    if (process* p = newborn) {
+        newborn = nullptr;
+        if (frames_in_cells && size <= frame_room) return p->frame_storage();
+    }
+    return pool_allocate(size);
+}
+
+void free_frame(void* frame, std::size_t size) noexcept {
+    if (frames_in_cells && size <= frame_room && cell_arena::instance().contains(frame)) return;
+    pool_free(frame, size);
+}
+
+process* find_block(pid p) noexcept {
+    return p ? cell_arena::instance().at(p.slot()) : nullptr;
+}
+
+pid pid_of(const process& p) noexcept { return {cell_arena::instance().slot_of(p), p.generation}; }
+
+process& require_process(const char* what) {
+    if (process* p = current_process()) return *p;
+    throw std::logic_error(std::string{"genever: "} + what + " is possible inside a process only");
+}
+
+runtime_core& require_core(const char* what) {
+    if (thread_state* t = this_thread()) return *t->core;
+    throw std::logic_error(std::string{"genever: "} + what +
+                           " is possible inside a runtime only: use runtime::spawn or runtime::run");
+}
+
+poller& current_poller() {
+    require_core("registering a descriptor");
+    return this_thread()->w->poll;
+}
+
+process_extras& extras_of(process& p) {
+    if (!p.extras) p.extras = new process_extras;
+    return *p.extras;
+}
+
+// ---- suspension and wake
+
+void cancel_park(process& p) noexcept {
+    spin_guard g{p.lock};
+    ++p.token;
+    p.wake_pending = false;
+    p.wants_mail = false;
+    p.asked = parking::none;
+    p.resume_point = nullptr;
+}
+
+bool consume(process& p, wake_reason why) noexcept {
+    ++p.token;
+    p.reason = why;
+    p.wants_mail = false;
+    if (p.state == run_state::parked) {
+        p.state = run_state::ready;
+        return true;
+    }
+    p.wake_pending = true;
+    return false;
+}
+
+bool wake(wait_ticket t, wake_reason why) noexcept {
+    bool push;
+    {
+        spin_guard g{t.p->lock};
+        if (t.p->token != t.token) return false;
+        push = consume(*t.p, why);
+    }
+    if (push) push_ready(*t.p);
+    return true;
+}
+
+bool claim(wait_ticket t, wake_reason why) noexcept {
+    spin_guard g{t.p->lock};
+    if (t.p->token != t.token) return false;
+    ++t.p->token;
+    t.p->reason = why;
+    t.p->wants_mail = false;
+    t.p->claimed = true;
+    return true;
+}
+
+void release_claim(process& p) noexcept {
+    bool push = false;
+    {
+        spin_guard g{p.lock};
+        p.claimed = false;
+        if (p.state == run_state::parked) {
+            p.state = run_state::ready;
+            push = true;
+        } else {
+            p.wake_pending = true;
+        }
+    }
+    if (push) push_ready(p);
+}
+
+// ---- mailboxes
+
+namespace {
+
+bool deliver(pid to, message* m, message_list process::*lane) noexcept {
+    process* p = find_block(to);
+    bool push = false;
+    bool delivered = false;
+    if (p) {
+        spin_guard g{p->lock};
+        if (alive(*p, to)) {
+            delivered = true;
+            (p->*lane).push_back(m);
+            if (lane == &process::inbox)
+                // relaxed, and no locked instruction: written under the lock only
+                p->arrived.store(p->arrived.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+            if (p->wants_mail) push = consume(*p, wake_reason::ready);
+        }
+    }
+    if (!delivered) m->type->drop(m, exit_kind::noproc);
+    if (push) push_ready(*p);
+    return delivered;
+}
+
+} // namespace
+
+bool post(pid to, message* m) noexcept { return deliver(to, m, &process::inbox); }
+bool post_system(pid to, message* m) noexcept { return deliver(to, m, &process::system); }
+
+// ---- links and monitors
+namespace {
+
+void drop_all(message_list& l, const exit_reason& why) noexcept {
+    while (!l.empty()) {
+        message* m = l.pop_front();
+        m->type->drop(m, why);
+    }
+}
+
+/// The end of a linked process reaches `to`.
+void deliver_link_exit(pid to, pid from, const exit_reason& why) {
+    process* p = find_block(to);
+    if (!p) return;
+    auto* m = new_message<value_message<exit_signal>>(exit_signal{from, why});
+    bool push = false;
+    {
+        spin_guard g{p->lock};
+        if (alive(*p, to) && p->extras && p->extras->links.erase(from) != 0) {
+            if (p->trap_exit) {
+                p->system.push_back(m);
+                m = nullptr;
+                if (p->wants_mail) push = consume(*p, wake_reason::ready);
+            } else if (why.kind() != exit_kind::normal) {
+                push = mark_killed(*p, why, true);
+            }
+        }
+    }
+    if (m) delete_message(m);
+    if (push) push_ready(*p);
+}
+
+/// Adds `from` to the links of `to`. False when `to` is gone.
+bool add_link(pid to, pid from) {
+    process* p = find_block(to);
+    if (!p) return false;
+    spin_guard g{p->lock};
+    if (!alive(*p, to)) return false;
+    extras_of(*p).links.insert(from);
+    return true;
+}
+
+/// Tells `watcher` of the end of `watched`, unless it has ended the monitor meanwhile.
+void deliver_down(pid watcher, monitor_ref ref, pid watched, const exit_reason& why) {
+    process* p = find_block(watcher);
+    if (!p) return;
+    auto* m = new_message<value_message<down>>(down{ref, watched, why});
+    bool push = false;
+    {
+        spin_guard g{p->lock};
+        if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value) != 0) {
+            p->system.push_back(m);
+            m = nullptr;
+            if (p->wants_mail) push = consume(*p, wake_reason::ready);
+        }
+    }
+    if (m) delete_message(m);
+    if (push) push_ready(*p);
+}
+
+void forget_watcher(pid watched, std::uint64_t ref) noexcept {
+    process* p = find_block(watched);
+    if (!p) return;
+    spin_guard g{p->lock};
+    if (alive(*p, watched) && p->extras) p->extras->watchers.erase(ref);
+}
+
+} // namespace
+
+// ---- birth
+
+process_birth::process_birth(runtime_core* home) : p_(nullptr) {
+    if (!home) home = &require_core("spawn");
+    p_ = cell_arena::instance().take();
+    p_->home = home;
+    newborn = p_;
+}
+
+process_birth::~process_birth() {
+    newborn = nullptr;
+    if (p_) cell_arena::instance().give(p_);
+}
+
+pid process_birth::start(task<> root, const spawn_options* options) {
+    newborn = nullptr;
+    process& p = *std::exchange(p_, nullptr);
+    const pid id = pid_of(p);
+    p.root = root.release();
+    promise_base& first = p.root.promise();
+    first.self = &p;
+    first.continuation = nullptr;
+    p.resume_point = p.root;
+    p.asked = parking::none;
+    p.operations = 0;
+    p.arrived.store(0, std::memory_order_relaxed);
+    p.consumed.store(0, std::memory_order_relaxed);
+    if (options) {
+        if (process* w = options->watcher ? find_block(options->watcher) : nullptr) {
+            spin_guard g{w->lock};
+            if (alive(*w, options->watcher)) extras_of(*w).monitoring.emplace(options->monitor.value, id);
+        }
+        spin_guard g{p.lock};
+        if (!options->label.empty() || options->quiet || options->watcher) {
+            process_extras& x = extras_of(p);
+            x.label = options->label;
+            x.quiet = options->quiet;
+            if (options->watcher) x.watchers.emplace(options->monitor.value, options->watcher);
+        }
+        p.state = run_state::ready;
+    } else {
+        spin_guard g{p.lock};
+        p.state = run_state::ready;
+    }
+    p.home->born();
+    if (options && options->link) {
+        {
+            spin_guard g{p.lock};
+            extras_of(p).links.insert(options->link);
+        }
+        if (!add_link(options->link, id)) deliver_link_exit(id, options->link, exit_kind::noproc);
+    }
+    p.home->make_ready(p, false);
+    return id;
+}
+
+void runtime_core::born() noexcept {
+    if (thread_state* t = this_thread(); t && t->core == this)
+        t->born.store(t->born.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    else
+        born_outside.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::int64_t runtime_core::live() const noexcept {
+    // Deaths first: a process whose birth is missed is not missed as dead.
+    std::int64_t ended = 0;
+    for (const auto& t : threads_) ended += t->ended.load(std::memory_order_acquire);
+    std::int64_t born = born_outside.load(std::memory_order_acquire);
+    for (const auto& t : threads_) born += t->born.load(std::memory_order_acquire);
+    return born - ended;
+}
+
+// ---- the end
+
+bool mark_killed(process& p, exit_reason reason, bool by_link) {
+    if (p.killed) return false; // the first one counts
+    process_extras& x = extras_of(p);
+    x.kill_reason = std::move(reason);
+    x.killed_by_link = by_link;
+    p.killed = true;
+    p.attention.store(true, std::memory_order_relaxed);
+    if (p.state != run_state::parked || p.claimed) return false;
+    return consume(p, wake_reason::closed);
+}
+
+// The frames are gone; the process says goodbye. Order as OTP's: names first, so that whoever hears of the end can
+// take the name.
+void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexcept {
+    const pid id = pid_of(p);
+    std::unique_ptr<process_extras> x;
+    message_list inbox;
+    message_list system;
+    std::vector<std::string> names;
+    {
+        spin_guard g{p.lock};
+        p.ending = true; // from here on it takes no names
+        if (p.extras) names = p.extras->names;
+    }
+    for (const auto& n : names) unregister_name(n, id);
+    {
+        spin_guard g{p.lock};
+        p.state = run_state::dead;
+        if (++p.generation == 0) p.generation = 1;
+        ++p.token;
+        p.claimed = p.wake_pending = p.wants_mail = p.trap_exit = p.killed = p.interrupted = p.ending = false;
+        p.attention.store(false, std::memory_order_relaxed);
+        inbox = std::exchange(p.inbox, {});
+        system = std::exchange(p.system, {});
+        x.reset(std::exchange(p.extras, nullptr));
+    }
+    message_list mail = std::exchange(p.mail, {});
+    if (report_it && reason == exit_kind::error && !(x && x->quiet)) {
+        crash_report r;
+        r.pid = id;
+        if (x) r.label = x->label;
+        r.names = names;
+        r.reason = reason;
+        r.mailbox_length =
+            p.arrived.load(std::memory_order_relaxed) - p.consumed.load(std::memory_order_relaxed);
+        report(r);
+    }
+    drop_all(system, reason);
+    drop_all(mail, reason);
+    drop_all(inbox, reason);
+    if (x) {
+        for (pid other : x->links) deliver_link_exit(other, id, reason);
+        for (auto [ref, watched] : x->monitoring) forget_watcher(watched, ref);
+        for (auto [ref, watcher] : x->watchers)
+            deliver_down(watcher, monitor_ref{ref}, id, reason);
+    }
+    cell_arena::instance().give(&p);
+    thread_state* t = this_thread();
+    t->ended.store(t->ended.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void exit_process(pid to, pid from, exit_reason reason) {
+    process* p = find_block(to);
+    if (!p) return;
+    const bool untrappable = reason == exit_kind::killed;
+    auto* m = untrappable ? nullptr : new_message<value_message<exit_signal>>(exit_signal{from, reason});
+    bool push = false;
+    {
+        spin_guard g{p->lock};
+        if (alive(*p, to)) {
+            if (p->trap_exit && !untrappable) {
+                p->system.push_back(m);
+                m = nullptr;
+                if (p->wants_mail) push = consume(*p, wake_reason::ready);
+            } else if (reason.kind() != exit_kind::normal || from == to) {
+                push = mark_killed(*p, std::move(reason), false);
+            }
+        }
+    }
+    if (m) delete_message(m);
+    if (push) push_ready(*p);
+}
+
+void runtime_core::kill_all() noexcept {
+    cell_arena& arena = cell_arena::instance();
+    for (std::uint32_t slot = 0; slot < arena.used(); ++slot) {
+        process* p = arena.at(slot);
+        pid id;
+        {
+            spin_guard g{p->lock};
+            if (p->state != run_state::dead && p->home == this) id = pid_of(*p);
+        }
+        if (id) exit_process(id, {}, exit_kind::killed);
+    }
+}
+
+monitor_ref new_monitor_ref() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return {last.fetch_add(1, std::memory_order_relaxed) + 1};
+}
+
+} // namespace detail
+
+// ---- the public functions
+
+using namespace detail;
+
+pid self() noexcept {
+    process* p = current_process();
+    return p ? pid_of(*p) : pid{};
+}
+
+bool trap_exit(bool on) {
+    process& p = require_process("trap_exit");
+    spin_guard g{p.lock};
+    const bool before = p.trap_exit;
+    p.trap_exit = on;
+    return before;
+}
+
+void link(pid other) {
+    process& me = require_process("link");
+    const pid id = pid_of(me);
+    if (other == id) return;
+    {
+        spin_guard g{me.lock};
+        extras_of(me).links.insert(other);
+    }
+    if (!add_link(other, id)) deliver_link_exit(id, other, exit_kind::noproc);
+}
+
+void unlink(pid other) {
+    process& me = require_process("unlink");
+    const pid id = pid_of(me);
+    {
+        spin_guard g{me.lock};
+        if (me.extras) me.extras->links.erase(other);
+    }
+    if (process* p = find_block(other)) {
+        spin_guard g{p->lock};
+        if (alive(*p, other) && p->extras) p->extras->links.erase(id);
+    }
+}
+
+monitor_ref monitor(pid other) {
+    process& me = require_process("monitor");
+    const pid id = pid_of(me);
+    const monitor_ref ref = new_monitor_ref();
+    {
+        spin_guard g{me.lock};
+        extras_of(me).monitoring.emplace(ref.value, other);
+    }
+    bool there = false;
+    if (process* p = find_block(other)) {
+        spin_guard g{p->lock};
+        there = alive(*p, other);
+        if (there) extras_of(*p).watchers.emplace(ref.value, id);
+    }
+    if (!there) deliver_down(id, ref, other, exit_kind::noproc);
+    return ref;
+}
+
+void demonitor(monitor_ref ref) {
+    process& me = require_process("demonitor");
+    pid watched;
+    {
+        spin_guard g{me.lock};
+        if (me.extras) {
+            if (auto i = me.extras->monitoring.find(ref.value); i != me.extras->monitoring.end()) {
+                watched = i->second;
+                me.extras->monitoring.erase(i);
+            }
+        }
+    }
+    if (watched) forget_watcher(watched, ref.value);
+    // Its end may have been told already.
+    message* found = nullptr;
+    {
+        spin_guard g{me.lock};
+        message* before = nullptr;
+        for (message* m = me.system.first; m; before = m, m = m->next) {
+            if (m->type != &value_message<down>::type_of) continue;
+            if (static_cast<value_message<down>*>(m)->value.ref != ref) continue;
+            me.system.remove(before, m);
+            found = m;
+            break;
+        }
+    }
+    if (found) found->type->drop(found, exit_kind::normal);
+}
+
+bool is_alive(pid id) noexcept {
+    process* p = find_block(id);
+    if (!p) return false;
+    spin_guard g{p->lock};
+    return alive(*p, id);
+}
+
+void set_label(std::string_view label) {
+    process& p = require_process("set_label");
+    std::string text{label};
+    spin_guard g{p.lock};
+    extras_of(p).label.swap(text);
+}
+
+std::optional<process_info> info(pid id) {
+    process* p = find_block(id);
+    if (!p) return {};
+    process_info i;
+    i.pid = id;
+    spin_guard g{p->lock};
+    if (!alive(*p, id)) return {};
+    i.parked = p->state == run_state::parked;
+    i.trap_exit = p->trap_exit;
+    i.mailbox_length = p->arrived.load(std::memory_order_relaxed) - p->consumed.load(std::memory_order_relaxed);
+    if (p->extras) {
+        i.label = p->extras->label;
+        i.names = p->extras->names;
+        i.links = p->extras->links.size();
+        i.watchers = p->extras->watchers.size();
+    }
+    return i;
+}
+
+std::vector<pid> processes() {
+    runtime_core& core = require_core("processes");
+    cell_arena& arena = cell_arena::instance();
+    std::vector<pid> all;
+    for (std::uint32_t slot = 0; slot < arena.used(); ++slot) {
+        process* p = arena.at(slot);
+        spin_guard g{p->lock};
+        if (p->state != run_state::dead && p->home == &core) all.push_back(pid_of(*p));
+    }
+    return all;
+}
+
+} // namespace genever

@@ -1,0 +1,416 @@
+#include <genever/runtime/receive.hpp>
+#include <genever/runtime/runtime.hpp>
+#include <genever/runtime/simulation.hpp>
+#include <genever/runtime/time.hpp>
+#include <genever/runtime/timeout.hpp>
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace genever;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Runs `body(simulation&)` under many seeds; a failure names the seed (GENEVER_SEED replays it).
+template <class F>
+void under_seeds(F body, unsigned count = 50) {
+    if (auto one = seed_to_replay()) {
+        simulation sim{*one};
+        body(sim);
+        return;
+    }
+    for (std::uint64_t seed = 1; seed <= seeds_to_run(count); ++seed) {
+        SCOPED_TRACE("GENEVER_SEED=" + std::to_string(seed));
+        simulation sim{seed, [](const crash_report&) {}};
+        body(sim);
+        if (::testing::Test::HasFailure()) return;
+    }
+}
+
+struct counted {
+    explicit counted(std::atomic<int>& n) : n_(&n) { ++n; }
+    counted(const counted& o) : n_(o.n_) { ++*n_; }
+    counted& operator=(const counted&) = delete;
+    ~counted() { --*n_; }
+    std::atomic<int>* n_;
+};
+
+} // namespace
+
+TEST(Process, RunsAndReturnsItsResult) {
+    runtime rt{{.workers = 2}};
+    EXPECT_EQ(rt.run([] { return 42; }), 42);
+    EXPECT_EQ(rt.run([]() -> task<std::string> { co_return "forty-two"; }), "forty-two");
+}
+
+TEST(Process, RethrowsWhatEndedIt) {
+    runtime rt{{.workers = 1}};
+    EXPECT_THROW(rt.run([]() -> task<> {
+        throw std::invalid_argument("no");
+        co_return;
+    }),
+                 std::invalid_argument);
+}
+
+TEST(Process, AnExceptionEndsItAndNobodyElse) {
+    under_seeds([](simulation& sim) {
+        auto reason = sim.run([]() -> task<exit_reason> {
+            spawn_monitor([]() -> task<> {
+                co_await yield();
+                throw std::runtime_error("boom");
+            });
+            co_return co_await receive([](const down& d) { return d.reason; });
+        });
+        EXPECT_EQ(reason.kind(), exit_kind::error);
+        EXPECT_EQ(reason.text(), "boom");
+        EXPECT_EQ(reason.type(), "std::runtime_error");
+    });
+}
+
+TEST(Process, SleepsInVirtualTime) {
+    simulation sim{1};
+    auto slept = sim.run([]() -> task<duration> {
+        const auto before = now();
+        co_await sleep_for(24h);
+        co_return now() - before;
+    });
+    EXPECT_EQ(slept, 24h);
+}
+
+TEST(Process, ReceivesSelectivelyByType) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            const pid me = self();
+            spawn([me]() -> task<> {
+                send(me, std::string{"first"});
+                co_await yield();
+                send(me, 2);
+                send(me, std::string{"third"});
+            });
+            EXPECT_EQ(co_await receive([](int i) { return i; }), 2);
+            EXPECT_EQ(co_await receive([](std::string s) { return s; }), "first");
+            EXPECT_EQ(co_await receive([](std::string s) { return s; }, after(1s, [] { return std::string{}; })),
+                      "third");
+            EXPECT_EQ(co_await receive([](int i) { return i; }, after(1s, [] { return -1; })), -1);
+        });
+    });
+}
+
+TEST(Process, AMessageThatNobodyWantsDoesNotEndTheWait) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            const pid me = self();
+            spawn([me]() -> task<> {
+                for (int i = 0; i < 5; ++i) {
+                    co_await sleep_for(1s);
+                    send(me, i);
+                }
+            });
+            const auto start = now();
+            const bool late = co_await receive([](const std::string&) { return false; },
+                                               after(3500ms, [] { return true; }));
+            EXPECT_TRUE(late);
+            EXPECT_EQ(now() - start, 3500ms);
+            EXPECT_EQ(info(self())->mailbox_length, 3U);
+        });
+    });
+}
+
+TEST(Process, IsKilledWhereItWaitsAndDestroysItsFramesInnermostFirst) {
+    under_seeds([](simulation& sim) {
+        std::vector<std::string> order;
+        struct note {
+            std::vector<std::string>& to;
+            std::string what;
+            ~note() { to.push_back(what); }
+        };
+        sim.run([&]() -> task<> {
+            auto inner = [](std::vector<std::string>& to) -> task<> {
+                note n{to, "inner"};
+                try {
+                    co_await sleep_for(1h);
+                } catch (...) {
+                    to.push_back("caught");
+                }
+            };
+            auto [p, ref] = spawn_monitor([&order, inner]() -> task<> {
+                note n{order, "outer"};
+                co_await inner(order);
+            });
+            co_await sleep_for(1s);
+            exit(p, exit_kind::killed);
+            auto why = co_await receive([](const down& d) { return d.reason; });
+            EXPECT_EQ(why.kind(), exit_kind::killed);
+        });
+        EXPECT_EQ(order, (std::vector<std::string>{"inner", "outer"}));
+    });
+}
+
+TEST(Process, AKillBeforeItsFirstStepDestroysItsArguments) {
+    under_seeds([](simulation& sim) {
+        std::atomic<int> alive = 0;
+        sim.run([&]() -> task<> {
+            auto [p, ref] = spawn_monitor([](counted c) -> task<> {
+                co_await sleep_for(1h);
+                (void)c;
+            }, counted{alive});
+            exit(p, exit_kind::killed);
+            co_await receive([](const down&) {});
+        });
+        EXPECT_EQ(alive, 0);
+    });
+}
+
+TEST(Link, CarriesAnAbnormalExit) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            spawn_monitor([]() -> task<> {
+                spawn_link([]() -> task<> {
+                    co_await yield();
+                    throw std::runtime_error("child");
+                });
+                co_await sleep_for(1h);
+            });
+            auto why = co_await receive([](const down& d) { return d.reason; });
+            EXPECT_EQ(why.kind(), exit_kind::error);
+            EXPECT_EQ(why.text(), "child");
+        });
+    });
+}
+
+TEST(Link, DoesNotCarryANormalExit) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            spawn_link([] {});
+            co_await sleep_for(1s);
+        });
+    });
+}
+
+TEST(Link, BecomesAMessageForWhoTrapsExits) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            trap_exit(true);
+            const pid child = spawn_link([]() -> task<> {
+                throw std::runtime_error("x");
+                co_return;
+            });
+            auto got = co_await receive([](exit_signal s) { return s; });
+            EXPECT_EQ(got.from, child);
+            EXPECT_EQ(got.reason.kind(), exit_kind::error);
+            link(child); // dead already
+            got = co_await receive([](exit_signal s) { return s; });
+            EXPECT_EQ(got.reason.kind(), exit_kind::noproc);
+        });
+    });
+}
+
+TEST(Exit, KilledCannotBeTrapped) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto [p, ref] = spawn_monitor([]() -> task<> {
+                trap_exit(true);
+                co_await sleep_for(1h);
+            });
+            co_await yield();
+            exit(p, exit_kind::normal);
+            exit(p, exit_kind::killed);
+            EXPECT_EQ((co_await receive([](const down& d) { return d.reason.kind(); })), exit_kind::killed);
+        });
+    });
+}
+
+TEST(Exit, NormalIsIgnoredUnlessTrapped) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto [p, ref] = spawn_monitor([]() -> task<> { co_await sleep_for(10s); });
+            exit(p, exit_kind::normal);
+            const auto start = now();
+            EXPECT_EQ((co_await receive([](const down& d) { return d.reason.kind(); })), exit_kind::normal);
+            EXPECT_GE(now() - start, 9s);
+        });
+    });
+}
+
+TEST(Monitor, OfADeadProcessAnswersNoproc) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto [p, ref] = spawn_monitor([] {});
+            co_await receive([](const down&) {});
+            monitor_ref again = monitor(p);
+            auto d = co_await receive([](down m) { return m; });
+            EXPECT_EQ(d.ref, again);
+            EXPECT_EQ(d.reason.kind(), exit_kind::noproc);
+        });
+    });
+}
+
+TEST(Monitor, EndedByDemonitorSendsNothing) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto [p, ref] = spawn_monitor([] {});
+            co_await sleep_for(1s); // its end has been told by now
+            demonitor(ref);
+            EXPECT_TRUE((co_await receive([](const down&) { return false; }, after(1s, [] { return true; }))));
+        });
+    });
+}
+
+TEST(Names, AreFreeAgainBeforeAnybodyHearsOfTheEnd) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto [p, ref] = spawn_monitor([]() -> task<> { co_await sleep_for(1s); });
+            EXPECT_TRUE(register_name("me", p));
+            EXPECT_FALSE(register_name("me", self()));
+            EXPECT_EQ(whereis("me"), p);
+            co_await receive([](const down&) {});
+            EXPECT_EQ(whereis("me"), pid{});
+            EXPECT_TRUE(register_name("me", self()));
+            EXPECT_FALSE(register_name("late", p));
+        });
+    });
+}
+
+TEST(Timer, SendsOnceOrAgainAndAgainUntilCancelled) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto once = send_after(self(), 1s, std::string{"once"});
+            auto tick = send_interval(self(), 300ms, 1);
+            int ticks = 0;
+            const auto end = now() + 1s;
+            while (now() < end) ticks += co_await receive([](int i) { return i; }, after(100ms, [] { return 0; }));
+            EXPECT_EQ(ticks, 3);
+            EXPECT_TRUE(tick.cancel());
+            EXPECT_FALSE(tick.cancel());
+            EXPECT_EQ((co_await receive([](std::string s) { return s; })), "once");
+            EXPECT_FALSE(once.cancel());
+            EXPECT_EQ((co_await receive([](int i) { return i; }, after(1h, [] { return 0; }))), 0);
+        });
+    });
+}
+
+TEST(Timeout, DestroysWhatHasNotFinished) {
+    under_seeds([](simulation& sim) {
+        std::atomic<int> alive = 0;
+        sim.run([&]() -> task<> {
+            auto slow = [](counted c) -> task<int> {
+                co_await sleep_for(1h);
+                (void)c;
+                co_return 1;
+            };
+            counted arg{alive};
+            auto work = slow(arg);
+            auto r = co_await with_timeout(1s, std::move(work));
+            EXPECT_FALSE(r.has_value());
+            auto quick = [](int n) -> task<int> {
+                co_await sleep_for(1ms);
+                co_return n;
+            };
+            auto more = quick(7);
+            auto s = co_await with_timeout(1s, std::move(more));
+            EXPECT_EQ(s, 7);
+            co_await sleep_for(10s);
+        });
+        EXPECT_EQ(alive, 0);
+    });
+}
+
+TEST(Timeout, OfAnOuterScopeTakesTheInnerOneWithIt) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto inner = []() -> task<> { co_await sleep_for(1h); };
+            auto outer = [inner]() -> task<> {
+                auto work = inner();
+                co_await with_timeout(30min, std::move(work));
+            };
+            auto work = outer();
+            const auto start = now();
+            auto r = co_await with_timeout(1s, std::move(work));
+            EXPECT_FALSE(r.has_value());
+            EXPECT_EQ(now() - start, 1s);
+            co_await sleep_for(2h);
+        });
+    });
+}
+
+TEST(Simulation, RepeatsItselfFromItsSeed) {
+    auto trace = [](std::uint64_t seed) {
+        std::vector<int> order;
+        simulation sim{seed};
+        sim.run([&]() -> task<> {
+            for (int i = 0; i < 10; ++i)
+                spawn([&order, i]() -> task<> {
+                    for (int n = 0; n < 3; ++n) {
+                        order.push_back(i);
+                        co_await yield();
+                    }
+                });
+            co_await sleep_for(1s);
+        });
+        return order;
+    };
+    EXPECT_EQ(trace(7), trace(7));
+    EXPECT_NE(trace(7), trace(8));
+}
+
+TEST(Simulation, TellsADeadlock) {
+    simulation sim{1};
+    EXPECT_THROW(sim.run([]() -> task<> { co_await receive([](int) {}); }), std::runtime_error);
+}
+
+TEST(Runtime, ManyProcessesOnSeveralWorkersAllEnd) {
+    runtime rt{{.workers = 4}};
+    std::atomic<int> done{0};
+    rt.run([&]() -> task<> {
+        const pid me = self();
+        for (int i = 0; i < 2000; ++i)
+            spawn([&done, me, i]() -> task<> {
+                for (int n = 0; n < 5; ++n) co_await yield();
+                if (i % 3 == 0) co_await sleep_for(1ms);
+                ++done;
+                send(me, i);
+            });
+        for (int i = 0; i < 2000; ++i) co_await receive([](int) {});
+    });
+    EXPECT_EQ(done, 2000);
+}
+
+TEST(Runtime, KillsWhatStillLivesAtItsEnd) {
+    std::atomic<int> alive = 0;
+    {
+        runtime rt{{.workers = 2}};
+        rt.run([&]() -> task<> {
+            for (int i = 0; i < 100; ++i)
+                spawn([](counted c) -> task<> {
+                    (void)c;
+                    co_await sleep_for(24h);
+                }, counted{alive});
+            co_await yield();
+        });
+    }
+    EXPECT_EQ(alive, 0);
+}
+
+TEST(Runtime, TheWorkersSendToEachOtherWithoutLoss) {
+    runtime rt{{.workers = 3}};
+    const int n = 20000;
+    auto sum = rt.run([n]() -> task<long> {
+        const pid me = self();
+        for (int s = 0; s < 4; ++s)
+            spawn([me, n]() -> task<> {
+                for (int i = 0; i < n; ++i) {
+                    send(me, i);
+                    if (i % 64 == 0) co_await yield();
+                }
+            });
+        long total = 0;
+        for (int i = 0; i < 4 * n; ++i) total += co_await receive([](int v) { return v; });
+        co_return total;
+    });
+    EXPECT_EQ(sum, 4L * n * (n - 1) / 2);
+}

@@ -1,0 +1,137 @@
+#include <genever/runtime/runtime.hpp>
+
+#include "runtime_core.hpp"
+
+#include <genever/base/log.hpp>
+#include <genever/base/stack_trace.hpp>
+
+#include <sched.h>
+#include <stdexcept>
+
+namespace genever {
+
+namespace detail {
+
+namespace {
+
+constexpr unsigned most_workers = 64; // one bit each in runtime_core::idle_
+constexpr unsigned real_tick_shift = 16; // 65.5 us
+constexpr unsigned simulated_tick_shift = 0; // to the nanosecond
+
+unsigned usable_cores() noexcept {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return static_cast<unsigned>(CPU_COUNT(&set));
+    const unsigned n = std::thread::hardware_concurrency();
+    return n ? n : 1;
+}
+
+} // namespace
+
+runtime_core::runtime_core(runtime_options options) : on_crash_(std::move(options.on_crash)) {
+    unsigned n = options.workers ? options.workers : usable_cores();
+    if (n > most_workers) n = most_workers;
+    for (unsigned i = 0; i < n; ++i) {
+        auto& w = workers_.emplace_back(std::make_unique<worker>(real_tick_shift));
+        w->index = i;
+        auto& t = threads_.emplace_back(std::make_unique<thread_state>());
+        t->core = this;
+        t->w = w.get();
+        t->random += i;
+    }
+    start_threads();
+}
+
+runtime_core::runtime_core(simulated s, crash_handler on_crash)
+    : on_crash_(std::move(on_crash)), simulated_(true), random_(s.seed) {
+    workers_.emplace_back(std::make_unique<worker>(simulated_tick_shift));
+    auto& t = threads_.emplace_back(std::make_unique<thread_state>());
+    t->core = this;
+    t->w = workers_.front().get();
+}
+
+runtime_core::~runtime_core() {
+    if (simulated_) {
+        enter_thread in{simulation_thread()};
+        while (live() > 0) {
+            kill_all();
+            while (step()) {
+            }
+        }
+        return;
+    }
+    // A process that is being killed may, in a destructor, start another one.
+    while (live() > 0) {
+        kill_all();
+        timespec moment{0, 1'000'000};
+        nanosleep(&moment, nullptr);
+    }
+    stop_threads();
+}
+
+void runtime_core::report(const crash_report& r) noexcept {
+    try {
+        if (on_crash_)
+            on_crash_(r);
+        else
+            log::write(log::level::error, to_string(r));
+    } catch (...) {
+        // A report that cannot be made (no memory, a handler that throws) must not become a second crash.
+    }
+}
+
+} // namespace detail
+
+std::string to_string(const crash_report& r) {
+    std::string s = "process " + to_string(r.pid);
+    if (!r.label.empty()) s += " (" + r.label + ")";
+    for (const auto& n : r.names) s += " named " + n;
+    s += " crashed\n  reason: " + to_string(r.reason);
+    s += "\n  mailbox: " + std::to_string(r.mailbox_length) + " message" + (r.mailbox_length == 1 ? "" : "s");
+    if (!r.last_message.empty()) s += "\n  last message: " + r.last_message;
+    if (const stack_trace* t = r.reason.trace(); t && r.reason.exception()) s += "\n" + to_string(*t);
+    return s;
+}
+
+runtime::runtime(runtime_options options)
+    : core_(std::make_unique<detail::runtime_core>(std::move(options))) {}
+runtime::~runtime() = default;
+
+unsigned runtime::workers() const noexcept { return core_->workers(); }
+
+exit_reason runtime::wait(pid p) {
+    auto end = std::make_shared<detail::end_slot>();
+    detail::spawn_on(core_.get(), &detail::quiet_options, [end, p]() -> task<> {
+        monitor(p);
+        exit_reason why = co_await receive([](const down& d) { return d.reason; });
+        end->set(std::move(why));
+    });
+    return end->wait();
+}
+
+namespace detail {
+
+void end_slot::set(exit_reason why) {
+    std::lock_guard g{lock_};
+    reason_ = std::move(why);
+    told_.notify_all();
+}
+bool end_slot::is_set() const {
+    std::lock_guard g{lock_};
+    return reason_.has_value();
+}
+exit_reason end_slot::wait() {
+    std::unique_lock g{lock_};
+    told_.wait(g, [&] { return reason_.has_value(); });
+    return *reason_;
+}
+
+void throw_unless_normal(const exit_reason& why) {
+    if (why == exit_kind::normal) return;
+    if (auto e = why.exception()) std::rethrow_exception(e);
+    throw std::runtime_error("genever: the process did not return: " + to_string(why));
+}
+
+} // namespace detail
+
+} // namespace genever

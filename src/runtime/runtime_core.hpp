@@ -1,0 +1,178 @@
+// The runtime's inside: workers, the threads that drive them, and what they share.
+//
+// A worker is a set of things to do: a run queue, a timer wheel, a poller. A thread drives one worker at a time. All
+// of a worker is guarded by locks of its own and may be used by any thread, so that a worker can be taken from a
+// thread that is stuck and given to another one.
+//
+// Looking for work (scheduler.cpp): own queue, shared queue, timers, other workers' queues, then sleep in the own
+// poller. At most one sleeping worker at a time is woken to look for work (`searching_`); it wakes the next one when
+// it has found some. A worker announces its sleep in `idle_` (seq_cst), looks once more at all queues, and only then
+// sleeps; who makes a process ready pushes first and looks at `idle_` afterwards: one of the two sees the other.
+#pragma once
+
+#include "poller.hpp"
+#include "run_queue.hpp"
+#include "timer_wheel.hpp"
+
+#include <genever/base/clock.hpp>
+#include <genever/runtime/process.hpp>
+#include <genever/runtime/runtime.hpp>
+#include <genever/runtime/timeout.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace genever::detail {
+
+struct timer_entry;
+
+/// What only some processes have. Under the process's lock, except where noted.
+struct process_extras {
+    std::unordered_set<pid> links;
+    std::unordered_map<std::uint64_t, pid> watchers;   // monitors on this process: ref -> who
+    std::unordered_map<std::uint64_t, pid> monitoring; // the process's own: ref -> whom
+    std::vector<std::string> names;
+    std::string label;
+    exit_reason kill_reason;
+    bool quiet = false;
+    bool killed_by_link = false;
+    struct scope* scopes = nullptr; // innermost first
+};
+
+/// Under p's lock: p's extras, made when first needed.
+process_extras& extras_of(process& p);
+
+struct worker {
+    explicit worker(unsigned tick_shift) : timers(tick_shift) {}
+
+    run_queue queue;
+    timer_wheel timers;
+    poller poll;
+    unsigned index = 0;
+};
+
+/// A thread that runs processes.
+struct thread_state {
+    runtime_core* core = nullptr;
+    worker* w = nullptr;
+    process* running = nullptr;
+    bool searching = false;
+    unsigned tick = 0;
+    unsigned lifo_streak = 0;
+    std::uint64_t random = 0x9E3779B97F4A7C15ULL;
+    // Written by this thread only, read by all: no locked instruction is needed.
+    std::atomic<std::int64_t> born{0};
+    std::atomic<std::int64_t> ended{0};
+};
+
+class runtime_core {
+public:
+    struct simulated {
+        std::uint64_t seed;
+    };
+    explicit runtime_core(runtime_options options);
+    runtime_core(simulated s, crash_handler on_crash);
+    ~runtime_core();
+
+    // ---- scheduling (scheduler.cpp)
+    /// Makes a ready process run some time. `woken`: by the process that runs on this thread, hence next.
+    void make_ready(process& p, bool woken) noexcept;
+    void run(thread_state& t, process& p);
+    /// One step of the simulation. False when nobody is ready.
+    bool step();
+    bool advance_clock();
+    void run_simulated_for(std::int64_t length);
+    std::int64_t now() const noexcept;
+
+    // ---- processes (process.cpp)
+    void born() noexcept;
+    void finish(process& p, exit_reason reason, bool report_it) noexcept;
+    void kill_all() noexcept;
+    std::int64_t live() const noexcept;
+    void report(const crash_report& r) noexcept;
+
+    // ---- names (names.cpp)
+    bool register_name(std::string_view name, pid p);
+    bool unregister_name(std::string_view name, pid owner) noexcept;
+    pid whereis(std::string_view name) const;
+
+    worker& any_worker() noexcept { return *workers_.front(); }
+    void wake_worker(worker& w) noexcept { w.poll.interrupt(); }
+    unsigned workers() const noexcept { return static_cast<unsigned>(workers_.size()); }
+    bool is_simulated() const noexcept { return simulated_; }
+    std::mt19937_64& random() noexcept { return random_; }
+    thread_state& simulation_thread() noexcept { return *threads_.front(); }
+    /// For threads that are none of the workers: counts births and deaths.
+    std::atomic<std::int64_t> born_outside{0};
+
+private:
+    void start_threads();
+    void stop_threads() noexcept;
+    void work(thread_state& t);
+    process* next(thread_state& t);
+    process* steal(thread_state& t);
+    void sleep(thread_state& t);
+    void notify_one() noexcept;
+    void stop_searching(thread_state& t) noexcept;
+    bool obey(process& p);
+    void kill(process& p);
+    bool anything_ready() const noexcept;
+
+    std::vector<std::unique_ptr<worker>> workers_;
+    std::vector<std::unique_ptr<thread_state>> threads_;
+    std::vector<std::thread> os_threads_;
+    run_queue shared_;
+    alignas(64) std::atomic<std::uint64_t> idle_{0};
+    std::atomic<unsigned> searching_{0};
+    std::atomic<bool> stopping_{false};
+    std::atomic<bool> threads_may_end_{false};
+    crash_handler on_crash_;
+
+    struct name_hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
+    };
+    mutable std::shared_mutex names_lock_;
+    std::unordered_map<std::string, pid, name_hash, std::equal_to<>> names_;
+
+    // ---- simulation
+    bool simulated_ = false;
+    std::int64_t virtual_now_ = 0;
+    std::mt19937_64 random_;
+    std::vector<process*> ready_;
+};
+
+/// The calling thread's part in a runtime, or null. Never inlined, see current_process.
+thread_state* this_thread() noexcept;
+/// Makes the calling thread a part of a runtime for a scope.
+class enter_thread {
+public:
+    explicit enter_thread(thread_state& t) noexcept;
+    ~enter_thread();
+
+private:
+    thread_state* before_;
+};
+
+/// The runtime in which the calling thread runs a process or is a worker; throws std::logic_error naming `what`.
+runtime_core& require_core(const char* what);
+poller& current_poller();
+
+/// Under p's lock: consumes the token and says whether p has to be pushed (after the unlock).
+bool consume(process& p, wake_reason why) noexcept;
+/// Under p's lock. True when p has to be pushed.
+bool mark_killed(process& p, exit_reason reason, bool by_link);
+void push_ready(process& p) noexcept;
+
+std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept;
+void fire_entry(std::shared_ptr<timer_entry> e);
+
+} // namespace genever::detail

@@ -1,0 +1,112 @@
+// The clock, sleeping, and timers that send messages.
+#include <genever/runtime/time.hpp>
+
+#include "runtime_core.hpp"
+
+#include <algorithm>
+#include <time.h>
+
+namespace genever {
+
+time_point now() noexcept {
+    if (detail::thread_state* t = detail::this_thread()) return time_point{duration{t->core->now()}};
+    timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return time_point{duration{t.tv_sec * 1'000'000'000LL + t.tv_nsec}};
+}
+
+namespace detail {
+
+void arm(timer_node& t, time_point when) noexcept {
+    thread_state* here = this_thread();
+    runtime_core& core = here ? *here->core : *t.ticket.p->home;
+    worker& w = here ? *here->w : core.any_worker();
+    if (w.timers.add(t, when.time_since_epoch().count())) core.wake_worker(w);
+}
+
+bool disarm(timer_node& t) noexcept { return t.wheel && t.wheel->remove(t); }
+
+void sleep_awaiter::suspend(process& p, std::coroutine_handle<> h) noexcept {
+    if (until_ <= now()) {
+        requeue(p, h);
+        return;
+    }
+    timer_.ticket = prepare_park(p, h);
+    if (until_ != time_point::max()) arm(timer_, until_);
+}
+
+// ---- timers that send
+//
+// An entry keeps itself alive while it is armed (`keep`, under the wheel's lock); timer_refs keep it beyond that. It is
+// fired by whoever took it off the wheel, or cancelled by whoever did: never both.
+
+struct timer_entry : timer_node {
+    pid to;
+    std::int64_t due;
+    std::int64_t every; // 0: once
+    message_factory make;
+    std::shared_ptr<timer_entry> keep;
+    std::atomic<bool> cancelled{false};
+};
+
+std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept {
+    return std::move(static_cast<timer_entry&>(t).keep);
+}
+
+namespace {
+
+void arm_entry(const std::shared_ptr<timer_entry>& e) {
+    e->keep = e;
+    arm(*e, time_point{duration{e->due}});
+}
+
+} // namespace
+
+std::shared_ptr<timer_entry> start_timer(pid to, duration first, duration every, message_factory make) {
+    runtime_core& core = require_core("starting a timer");
+    auto e = std::make_shared<timer_entry>();
+    e->what = timer_node::action::entry;
+    e->to = to;
+    const std::int64_t now = core.now();
+    const std::int64_t delay = std::max<std::int64_t>(0, first.count());
+    e->due = delay > time_point::max().time_since_epoch().count() - now
+                 ? time_point::max().time_since_epoch().count()
+                 : now + delay;
+    e->every = std::max<std::int64_t>(0, every.count());
+    e->make = std::move(make);
+    arm_entry(e);
+    return e;
+}
+
+void fire_entry(std::shared_ptr<timer_entry> e) {
+    if (e->cancelled.load(std::memory_order_acquire)) return;
+    if (!is_alive(e->to)) return;
+    message* m = nullptr;
+    try {
+        m = e->make();
+    } catch (...) {
+        // Copying the user's value failed: this firing is lost, and that is the receiver's to know.
+        exit_process(e->to, {}, exit_reason::from_exception(std::current_exception()));
+        return;
+    }
+    if (!post(e->to, m) || e->every == 0) return;
+    const std::int64_t now = this_thread()->core->now();
+    e->due += e->every;
+    if (e->due <= now) e->due += (now - e->due) / e->every * e->every + e->every; // skip what was missed
+    // A cancel that came meanwhile found nothing to take off the wheel: it left its mark, which is looked at
+    // again after the arming.
+    arm_entry(e);
+    if (e->cancelled.load(std::memory_order_seq_cst) && disarm(*e)) e->keep.reset();
+}
+
+bool cancel_entry(const std::shared_ptr<timer_entry>& e) noexcept {
+    const bool first = !e->cancelled.exchange(true, std::memory_order_seq_cst);
+    if (disarm(*e)) {
+        auto keep = std::move(e->keep); // the caller's reference outlives it
+        return true;
+    }
+    return first && e->every != 0;
+}
+
+} // namespace detail
+} // namespace genever

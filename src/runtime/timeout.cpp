@@ -1,0 +1,45 @@
+#include <genever/runtime/timeout.hpp>
+
+#include "runtime_core.hpp"
+
+namespace genever::detail {
+
+void scope::enter(process& p) noexcept {
+    spin_guard g{p.lock};
+    process_extras& x = extras_of(p);
+    owner = &p;
+    outer = x.scopes;
+    x.scopes = this;
+}
+
+void scope::leave() noexcept {
+    if (!owner) return;
+    spin_guard g{owner->lock};
+    // `obey` has unlisted this one already when it was called off, and all within it.
+    for (scope** s = owner->extras ? &owner->extras->scopes : nullptr; s && *s; s = &(*s)->outer) {
+        if (*s != this) continue;
+        *s = outer;
+        break;
+    }
+    owner = nullptr;
+}
+
+void interrupt(wait_ticket process_and_use, void* target) noexcept {
+    process& p = *process_and_use.p;
+    bool push = false;
+    {
+        spin_guard g{p.lock};
+        if (p.state == run_state::dead || p.generation != process_and_use.token || !p.extras) return;
+        for (scope* s = p.extras->scopes; s; s = s->outer) {
+            if (s != target) continue;
+            s->called_off = true;
+            p.interrupted = true;
+            p.attention.store(true, std::memory_order_relaxed);
+            if (p.state == run_state::parked && !p.claimed) push = consume(p, wake_reason::closed);
+            break;
+        }
+    }
+    if (push) push_ready(p);
+}
+
+} // namespace genever::detail

@@ -1,0 +1,149 @@
+#include "timer_wheel.hpp"
+
+#include "runtime_core.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace genever::detail {
+
+timer_wheel::timer_wheel(unsigned shift) noexcept : shift_(shift) {}
+
+unsigned timer_wheel::level_of(std::uint64_t now, std::uint64_t when) noexcept {
+    const std::uint64_t differing = (now ^ when) | (slots - 1);
+    return (63U - static_cast<unsigned>(std::countl_zero(differing))) / bits;
+}
+
+// `t.deadline` is in ticks from here on, and not before tick_.
+void timer_wheel::place(timer_node& t) noexcept {
+    const auto when = static_cast<std::uint64_t>(t.deadline);
+    const unsigned level = level_of(tick_, when);
+    const unsigned slot = (when >> (level * bits)) & (slots - 1);
+    list& l = wheel_[level][slot];
+    t.prev = l.last;
+    t.next = nullptr;
+    (l.last ? l.last->next : l.first) = &t;
+    l.last = &t;
+    occupied_[level] |= std::uint64_t{1} << slot;
+}
+
+void timer_wheel::unlink(timer_node& t) noexcept {
+    const auto when = static_cast<std::uint64_t>(t.deadline);
+    const unsigned level = level_of(tick_, when);
+    const unsigned slot = (when >> (level * bits)) & (slots - 1);
+    list& l = wheel_[level][slot];
+    (t.prev ? t.prev->next : l.first) = t.next;
+    (t.next ? t.next->prev : l.last) = t.prev;
+    if (!l.first) occupied_[level] &= ~(std::uint64_t{1} << slot);
+}
+
+bool timer_wheel::add(timer_node& t, std::int64_t when) noexcept {
+    when = std::clamp<std::int64_t>(when, 0, never - (std::int64_t{1} << 32)); // room to round up in
+    const auto ns = static_cast<std::uint64_t>(when);
+    const std::uint64_t due = (ns >> shift_) + ((ns & ((std::uint64_t{1} << shift_) - 1)) != 0 ? 1 : 0);
+    spin_guard g{lock_};
+    t.wheel = this;
+    t.deadline = static_cast<std::int64_t>(due > tick_ ? due : tick_ + 1);
+    t.armed = true;
+    place(t);
+    const std::int64_t at = static_cast<std::int64_t>(static_cast<std::uint64_t>(t.deadline) << shift_);
+    if (at < next_.load(std::memory_order_relaxed)) next_.store(at, std::memory_order_relaxed);
+    return at < sleeping_until_;
+}
+
+bool timer_wheel::remove(timer_node& t) noexcept {
+    spin_guard g{lock_};
+    if (!t.armed) return false;
+    t.armed = false;
+    unlink(t);
+    return true;
+}
+
+// The first occupied slot of the lowest occupied level: all of a lower level lies before all of a higher one.
+std::int64_t timer_wheel::compute_next() const noexcept {
+    for (unsigned level = 0; level < levels; ++level) {
+        if (occupied_[level] == 0) continue;
+        const unsigned at = (tick_ >> (level * bits)) & (slots - 1);
+        const std::uint64_t ahead = std::rotr(occupied_[level], static_cast<int>(at));
+        const auto distance = static_cast<std::uint64_t>(std::countr_zero(ahead));
+        const std::uint64_t start = (tick_ >> (level * bits)) + distance;
+        const std::uint64_t ticks = start << (level * bits);
+        if (ticks > static_cast<std::uint64_t>(never) >> shift_) return never;
+        return static_cast<std::int64_t>(ticks << shift_);
+    }
+    return never;
+}
+
+std::size_t timer_wheel::expire(std::int64_t now) {
+    const std::uint64_t until = static_cast<std::uint64_t>(now) >> shift_;
+    std::size_t fired = 0;
+    lock_.lock();
+    for (;;) {
+        const std::int64_t next = compute_next();
+        const std::uint64_t at = static_cast<std::uint64_t>(next) >> shift_;
+        if (next == never || at > until) {
+            next_.store(next, std::memory_order_relaxed);
+            break;
+        }
+        // Find that slot again, and either fire its first timer or spread all of it over the levels below.
+        unsigned level = 0;
+        while (occupied_[level] == 0) ++level;
+        const unsigned slot = (at >> (level * bits)) & (slots - 1);
+        if (level > 0) {
+            list spread = wheel_[level][slot];
+            wheel_[level][slot] = {};
+            occupied_[level] &= ~(std::uint64_t{1} << slot);
+            if (at > tick_) tick_ = at;
+            for (timer_node* t = spread.first; t;) {
+                timer_node* following = t->next;
+                place(*t);
+                t = following;
+            }
+            continue;
+        }
+        tick_ = at;
+        timer_node& t = *wheel_[0][slot].first;
+        unlink(t);
+        t.armed = false;
+        ++fired;
+        switch (t.what) {
+        case timer_node::action::wake: {
+            const wait_ticket ticket = t.ticket;
+            lock_.unlock(); // from here on the node may be gone
+            wake(ticket, wake_reason::timeout);
+            lock_.lock();
+            break;
+        }
+        case timer_node::action::interrupt: {
+            const wait_ticket ticket = t.ticket;
+            void* const scope = t.target;
+            lock_.unlock();
+            interrupt(ticket, scope);
+            lock_.lock();
+            break;
+        }
+        case timer_node::action::entry: {
+            std::shared_ptr<timer_entry> entry = hold_entry(t); // keeps it beyond the lock
+            lock_.unlock();
+            fire_entry(std::move(entry));
+            lock_.lock();
+            break;
+        }
+        }
+    }
+    if (until > tick_) tick_ = until;
+    lock_.unlock();
+    return fired;
+}
+
+std::int64_t timer_wheel::sleep() noexcept {
+    spin_guard g{lock_};
+    return sleeping_until_ = compute_next();
+}
+
+void timer_wheel::awake() noexcept {
+    spin_guard g{lock_};
+    sleeping_until_ = std::numeric_limits<std::int64_t>::min();
+}
+
+} // namespace genever::detail

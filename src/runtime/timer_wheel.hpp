@@ -1,0 +1,65 @@
+// A hierarchical timing wheel: timers start and end in O(1).
+#pragma once
+
+#include <genever/base/spinlock.hpp>
+#include <genever/runtime/detail/timer.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <limits>
+
+namespace genever::detail {
+
+/// Timers by deadline in wheels of 64 slots, each level 64 times coarser than the one below (Varghese and
+/// Lauck, "Hashed and Hierarchical Timing Wheels", 1987, scheme 7). A timer goes to the level of the highest
+/// bit in which its deadline differs from the current tick, and moves down as time passes. Timers of one
+/// tick fire in the order in which they were armed. Any thread may call any function.
+class timer_wheel {
+public:
+    static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+
+    /// One tick is 2^`shift` nanoseconds; a timer fires up to one tick late, and never early.
+    explicit timer_wheel(unsigned shift) noexcept;
+
+    /// Arms `t` for `when` (nanoseconds on the runtime's clock). True when the worker that sleeps on this wheel has
+    /// to be woken for it.
+    bool add(timer_node& t, std::int64_t when) noexcept;
+    /// True when `t` was armed.
+    bool remove(timer_node& t) noexcept;
+
+    /// Fires all that is due at `now`. Returns how many.
+    std::size_t expire(std::int64_t now);
+
+    /// When `expire` next has something to do (not necessarily to fire): nanoseconds, or `never`. A timer that
+    /// is added afterwards with an earlier deadline makes `add` return true, until `awake`.
+    std::int64_t sleep() noexcept;
+    void awake() noexcept;
+    /// The same without sleeping. A hint: read without the lock.
+    std::int64_t next_event() const noexcept { return next_.load(std::memory_order_relaxed); }
+
+private:
+    static constexpr unsigned bits = 6;
+    static constexpr unsigned slots = 1U << bits;
+    static constexpr unsigned levels = 11; // 66 bits: every deadline has a place
+
+    struct list {
+        timer_node* first = nullptr;
+        timer_node* last = nullptr;
+    };
+
+    void place(timer_node& t) noexcept;
+    void unlink(timer_node& t) noexcept;
+    std::int64_t compute_next() const noexcept;
+    static unsigned level_of(std::uint64_t now, std::uint64_t when) noexcept;
+
+    const unsigned shift_;
+    spinlock lock_;
+    std::uint64_t tick_ = 0;
+    std::array<std::uint64_t, levels> occupied_{};
+    std::array<std::array<list, slots>, levels> wheel_{};
+    std::int64_t sleeping_until_ = std::numeric_limits<std::int64_t>::min();
+    std::atomic<std::int64_t> next_{never};
+};
+
+} // namespace genever::detail
