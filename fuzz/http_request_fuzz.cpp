@@ -1,5 +1,5 @@
-// libFuzzer: bytes from a client. Whatever they are, the parser neither crashes nor reads out of bounds, and how
-// they are cut into reads does not change what becomes of them. The input's first byte chooses the cuts.
+// libFuzzer: bytes from a client. Whatever they are, the parser neither crashes nor reads out of bounds, and
+// how they are cut into reads does not change what becomes of them. The input's first byte chooses the cuts.
 #include "parse_transcript.hpp"
 
 #include <cstddef>

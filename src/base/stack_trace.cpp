@@ -37,8 +37,7 @@ int backtrace_syminfo(backtrace_state*, std::uintptr_t pc, backtrace_syminfo_cal
 
 namespace genever {
 
-// ---- taking a trace
-// ------------------------------------------------------------------------------------------
+// ---- taking a trace ----
 
 namespace {
 
@@ -176,8 +175,7 @@ void detail::stack_walker::capture(stack_trace& t, const void* frame, std::size_
     }
     // Called from a library, libstdc++ as a rule, whose functions have no frame pointers: by them alone the
     // most interesting frame, the one that called into the library, would be lost. Or not on this thread's
-    // own stack. The unwinder finds its way by tables, a hundred times slower, until it is back in our own
-    // code.
+    // own stack. The unwinder finds its way by tables, far more slowly, until it is back in our own code.
     unwinding u{t, return_address, stack, skip};
     _Unwind_Backtrace(visit_frame, &u);
     if (u.continue_at) follow_frame_pointers(t, u.continue_at, stack, u.skip);
@@ -226,8 +224,7 @@ stack_trace trace_of(const std::exception_ptr& e) noexcept {
 
 stack_trace trace_of_current_exception() noexcept { return trace_of(std::current_exception()); }
 
-// ---- naming what it holds
-// ------------------------------------------------------------------------------------
+// ---- naming what it holds ----
 
 namespace {
 

@@ -1,5 +1,5 @@
-// What RFC 9110 and 9112 want refused, with the status it is refused with. Each row is fed whole, byte by byte,
-// and cut in two at every position: how TCP cuts a request must never change what becomes of it.
+// What RFC 9110 and 9112 want refused, with the status it is refused with. Each row is fed whole, byte by
+// byte, and cut in two at every position: how TCP cuts a request must never change what becomes of it.
 #include "parse_transcript.hpp"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,9 @@ struct malformed {
     const char* source;
 };
 
-std::string get(std::string_view fields) { return "GET / HTTP/1.1\r\nHost: a\r\n" + std::string(fields) + "\r\n"; }
+std::string get(std::string_view fields) {
+    return "GET / HTTP/1.1\r\nHost: a\r\n" + std::string(fields) + "\r\n";
+}
 
 std::string chunked(std::string_view body) {
     return "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(body);
@@ -78,7 +80,8 @@ std::vector<malformed> table() {
         {"CONNECT without a host", "CONNECT :80 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "RFC 9112 3.2.3"},
         {"a URI without a host", "GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n", 400, "RFC 9110 4.2.1"},
         {"a URI with a port alone", "GET http://:80/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "RFC 9110 4.2.1"},
-        {"a URI with user information", "GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "RFC 9110 4.2.4"},
+        {"a URI with user information", "GET http://u:p@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400,
+         "RFC 9110 4.2.4"},
         {"a URI with a bad port", "GET http://a:8x/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "RFC 9112 3.2.2"},
         {"a URI of another scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, "RFC 9112 3.2.2"},
         {"a URI with one slash", "GET http:/a HTTP/1.1\r\nHost: a\r\n\r\n", 400, "RFC 9112 3.2.2"},
@@ -108,8 +111,14 @@ std::vector<malformed> table() {
         {"a CR before the CRLF", get("X: a\r\r\n"), 400, "RFC 9112 2.2"},
         {"a CR for the empty line", "GET / HTTP/1.1\r\nHost: a\r\n\rX", 400, "RFC 9112 2.2"},
         {"a NUL in a value", get("X: a\0b\r\n"sv), 400, "RFC 9110 5.5"},
-        {"a control byte in a value", get("X: a\x01""b\r\n"), 400, "RFC 9110 5.5"},
-        {"a DEL in a value", get("X: a\x7f""b\r\n"), 400, "RFC 9110 5.5"},
+        {"a control byte in a value",
+         get("X: a\x01"
+             "b\r\n"),
+         400, "RFC 9110 5.5"},
+        {"a DEL in a value",
+         get("X: a\x7f"
+             "b\r\n"),
+         400, "RFC 9110 5.5"},
         {"an escape sequence in a value", get("X: \x1b[31m\r\n"), 400, "RFC 9110 5.5"},
         {"nothing but empty lines", repeat("\r\n", l.leading_empty_lines + 1), 400, "RFC 9112 2.2"},
 
@@ -176,8 +185,8 @@ std::vector<malformed> table() {
         {"chunked on two lines", get("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), 400,
          "RFC 9112 6.1"},
         {"chunked not last", get("Transfer-Encoding: chunked, gzip\r\n"), 400, "RFC 9112 6.3"},
-        {"chunked not last on two lines", get("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n"), 400,
-         "RFC 9112 6.3"},
+        {"chunked not last on two lines", get("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n"),
+         400, "RFC 9112 6.3"},
         {"chunked with a parameter", get("Transfer-Encoding: chunked;q=1\r\n"), 400, "RFC 9112 7.1"},
         {"chunked behind an empty element", get("Transfer-Encoding: ,chunked\r\n"), 400, "RFC 9112 6.1"},
         {"chunked before an empty element", get("Transfer-Encoding: chunked,\r\n"), 400, "RFC 9112 6.1"},
@@ -186,7 +195,8 @@ std::vector<malformed> table() {
         {"two words as coding", get("Transfer-Encoding: x chunked\r\n"), 400, "RFC 9112 6.1"},
         {"a vertical tab before chunked", get("Transfer-Encoding: \vchunked\r\n"), 400, "RFC 9110 5.5"},
         {"an unknown coding", get("Transfer-Encoding: gzip\r\n"), 501, "RFC 9112 6.1"},
-        {"an unknown coding before chunked", get("Transfer-Encoding: gzip, chunked\r\n"), 501, "RFC 9112 6.1"},
+        {"an unknown coding before chunked", get("Transfer-Encoding: gzip, chunked\r\n"), 501,
+         "RFC 9112 6.1"},
         {"identity", get("Transfer-Encoding: identity\r\n"), 501, "RFC 9112 6.1"},
         {"a coding that resembles chunked", get("Transfer-Encoding: xchunked\r\n"), 501, "RFC 9112 6.1"},
 
@@ -247,9 +257,11 @@ std::vector<malformed> table() {
         {"many long fields", get(repeat("X: " + std::string(1000, 'a') + "\r\n", 40)), 431, "RFC 6585 5"},
 
         // A good request first: the fault behind it is found all the same.
-        {"a fault in the second request", get("") + "BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "RFC 9112 9.3.2"},
+        {"a fault in the second request", get("") + "BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501,
+         "RFC 9112 9.3.2"},
         {"bytes behind a counted body",
-         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nabc / HTTP/2.1\r\n\r\n", 505, "RFC 9112 9.3.2"},
+         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nabc / HTTP/2.1\r\n\r\n", 505,
+         "RFC 9112 9.3.2"},
     };
     return rows;
 }
@@ -274,7 +286,8 @@ TEST(MalformedRequest, GetsTheSameByteByByte) {
     for (const malformed& row : table()) {
         // A copy for each byte of the oversize rows would take most of the suite's time.
         if (row.bytes.size() > 4096) continue;
-        EXPECT_EQ(transcribe(row.bytes, every_position(row.bytes.size())), transcribe(row.bytes, {})) << row.name;
+        EXPECT_EQ(transcribe(row.bytes, every_position(row.bytes.size())), transcribe(row.bytes, {}))
+            << row.name;
     }
 }
 

@@ -19,8 +19,9 @@ std::optional<method> known_method(std::string_view s) noexcept {
     return std::nullopt;
 }
 
-// Visible ASCII but `#`: a fragment is never sent (RFC 9112 section 3.2). This is wider than the grammar of RFC
-// 3986, since browsers send some of what it reserves (`|`, `[`, `{`) as it is; none of it is ambiguous here.
+// Visible ASCII but `#`: a fragment is never sent (RFC 9112 section 3.2). This is wider than the grammar of
+// RFC 3986, since browsers send some of what it reserves (`|`, `[`, `{`) as it is; none of it is ambiguous
+// here.
 bool is_target(std::string_view s) noexcept {
     for (char c : s) {
         const auto u = static_cast<unsigned char>(c);
@@ -35,8 +36,8 @@ void split_query(std::string_view s, request_line& out) noexcept {
     out.query = mark == std::string_view::npos ? std::string_view{} : s.substr(mark + 1);
 }
 
-// RFC 9112 section 3.2.2. The host must not be empty and user information is an error: RFC 9110 sections 4.2.1
-// and 4.2.4.
+// RFC 9112 section 3.2.2. The host must not be empty and user information is an error: RFC 9110 sections
+// 4.2.1 and 4.2.4.
 parse_error parse_absolute_form(std::string_view target, request_line& out) noexcept {
     const std::size_t colon = target.find(':');
     const std::string_view scheme = target.substr(0, colon);

@@ -25,7 +25,6 @@ struct head_facts {
     std::string_view host;
     std::size_t hosts = 0;
     std::size_t content_lengths = 0;
-    std::uint64_t content_length = 0;
     bool content_length_is_list = false;
     std::size_t transfer_encodings = 0;
     bool coding_is_chunked = false; // some coding so far was `chunked`
@@ -131,9 +130,11 @@ std::size_t put(field_parser& parser, std::string_view bytes, error_code& ec) {
 parse_error field_error(const error_code& ec) noexcept {
     if (ec == beast::error::bad_field) return {400, "a field name is malformed"};
     if (ec == beast::error::bad_value) return {400, "a field value is malformed"};
-    if (ec == beast::error::bad_content_length) return {400, "Content-Length is malformed or stands beside Transfer-Encoding"};
+    if (ec == beast::error::bad_content_length)
+        return {400, "Content-Length is malformed or stands beside Transfer-Encoding"};
     if (ec == beast::error::multiple_content_length) return {400, "Content-Length is given twice"};
-    if (ec == beast::error::bad_transfer_encoding) return {400, "Transfer-Encoding is given twice or stands beside Content-Length"};
+    if (ec == beast::error::bad_transfer_encoding)
+        return {400, "Transfer-Encoding is given twice or stands beside Content-Length"};
     return {400, "the header section is malformed"};
 }
 
@@ -146,7 +147,8 @@ parse_error judge(const head_facts& facts, std::uint8_t minor_version) noexcept 
 
     // RFC 9110 section 8.6 lets a server take one of several equal lengths. Somebody else on the way may have
     // taken another one of them, and who sends such a thing is looking for exactly that: refused.
-    if (facts.content_lengths > 1 || facts.content_length_is_list) return {400, "Content-Length is given twice"};
+    if (facts.content_lengths > 1 || facts.content_length_is_list)
+        return {400, "Content-Length is given twice"};
 
     if (facts.transfer_encodings != 0) { // RFC 9112 sections 6.1 and 6.3
         if (minor_version == 0) return {400, "HTTP/1.0 has no Transfer-Encoding"};
@@ -161,8 +163,8 @@ parse_error judge(const head_facts& facts, std::uint8_t minor_version) noexcept 
 
 enum class line_state : std::uint8_t { need_more, complete, failed };
 
-// Finds the end of the next line from `at` on: complete, it leaves `at` on the CR. Whatever byte below 0x20 is
-// neither a tab nor the CR of a CRLF fails the request (RFC 9112 section 2.2, RFC 9110 section 5.5).
+// Finds the end of the next line from `at` on: complete, it leaves `at` on the CR. Whatever byte below 0x20
+// is neither a tab nor the CR of a CRLF fails the request (RFC 9112 section 2.2, RFC 9110 section 5.5).
 line_state find_line_end(std::string_view bytes, std::size_t& at, parse_error& error) noexcept {
     const char* const begin = bytes.data();
     const char* const end = begin + bytes.size();
@@ -229,8 +231,8 @@ struct request_parser::impl {
     std::size_t extensions = 0; // bytes of chunk extensions so far
 };
 
-// `at` and `line_start` walk through the lines; each fault is tied to one byte, so that the verdict is the same
-// however the bytes are cut.
+// `at` and `line_start` walk through the lines; each fault is tied to one byte, so that the verdict is the
+// same however the bytes are cut.
 head_result request_parser::impl::feed(std::string_view buffered, request& out) {
     if (error) return {head_state::failed, 0, error};
     bool line_is_current = false; // `line` holds views into this very buffer
@@ -251,7 +253,8 @@ head_result request_parser::impl::feed(std::string_view buffered, request& out) 
         line_start = at;
         if (section == 0) {
             if (text.empty()) { // RFC 9112 section 2.2
-                if (++empty_lines > limits.leading_empty_lines) error = {400, "empty lines instead of a request"};
+                if (++empty_lines > limits.leading_empty_lines)
+                    error = {400, "empty lines instead of a request"};
             } else {
                 error = parse_request_line(text, line);
                 request_line_start = begin;
@@ -261,7 +264,8 @@ head_result request_parser::impl::feed(std::string_view buffered, request& out) 
         } else if (text.empty()) {
             if (!line_is_current) {
                 // The bytes may have moved since the line was judged; it is known to be sound.
-                parse_request_line(buffered.substr(request_line_start, section - 2 - request_line_start), line);
+                parse_request_line(buffered.substr(request_line_start, section - 2 - request_line_start),
+                                   line);
             }
             return finish_head(buffered, at, out);
         } else {
@@ -330,8 +334,8 @@ body_result request_parser::impl::counted_body(std::string_view buffered) {
     return r;
 }
 
-// Finds and checks a chunk's first line, with the CRLF that ends the chunk before. `end` is 0 while the line is
-// incomplete.
+// Finds and checks a chunk's first line, with the CRLF that ends the chunk before. `end` is 0 while the line
+// is incomplete.
 parse_error request_parser::impl::chunk_line(std::string_view buffered, std::size_t& end, bool& last) {
     constexpr std::size_t most_digits = 16; // what 64 bits hold
     end = 0;
@@ -346,13 +350,16 @@ parse_error request_parser::impl::chunk_line(std::string_view buffered, std::siz
     parse_error e;
     const line_state found = find_line_end(buffered, at, e);
     const std::string_view text = buffered.substr(start, at - start);
-    const auto not_hex = [](char c) { return !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')); };
+    const auto not_hex = [](char c) {
+        return !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'));
+    };
     const auto size_end = std::find_if(text.begin(), text.end(), not_hex);
     const auto digits = static_cast<std::size_t>(size_end - text.begin());
     const bool size_ends = digits < text.size();
     if (digits > most_digits || (size_ends && digits == 0)) return {400, "a chunk size is malformed"};
     if (size_ends && *size_end != ';' && !is_space(*size_end)) return {400, "a chunk size is malformed"};
-    if (extensions + text.size() - digits > limits.chunk_extensions) return {400, "too many chunk extensions"};
+    if (extensions + text.size() - digits > limits.chunk_extensions)
+        return {400, "too many chunk extensions"};
     if (found != line_state::complete) return e;
     if (digits == 0) return {400, "a chunk size is missing"};
     extensions += text.size() - digits;
@@ -383,8 +390,8 @@ parse_error request_parser::impl::trailers(std::string_view buffered, std::size_
     }
 }
 
-// Beast decodes; a line is shown to it only once it is whole and within the limits. The bytes of the last chunk's
-// line stay unconsumed until the trailers are whole too, as Beast reads them in one go.
+// Beast decodes; a line is shown to it only once it is whole and within the limits. The bytes of the last
+// chunk's line stay unconsumed until the trailers are whole too, as Beast reads them in one go.
 body_result request_parser::impl::chunked_body(std::string_view buffered) {
     body_result r;
     error_code ec;
@@ -401,7 +408,8 @@ body_result request_parser::impl::chunked_body(std::string_view buffered) {
                 section = at = line_start = end;
                 break;
             }
-            if (put(*parser, rest.substr(0, end), ec) != end || ec) return fail({400, "a chunk is malformed"});
+            if (put(*parser, rest.substr(0, end), ec) != end || ec)
+                return fail({400, "a chunk is malformed"});
             r.consumed += end;
             remaining = parser->chunk_size;
             const std::uint64_t room = std::numeric_limits<std::uint64_t>::max() - announced;
@@ -455,7 +463,9 @@ request_parser::~request_parser() = default;
 request_parser::request_parser(request_parser&&) noexcept = default;
 request_parser& request_parser::operator=(request_parser&&) noexcept = default;
 
-head_result request_parser::feed(std::string_view buffered, request& out) { return impl_->feed(buffered, out); }
+head_result request_parser::feed(std::string_view buffered, request& out) {
+    return impl_->feed(buffered, out);
+}
 
 body_result request_parser::body(std::string_view buffered) {
     body_result r;

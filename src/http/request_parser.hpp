@@ -45,8 +45,8 @@ struct body_result {
     parse_error error;
 };
 
-/// Used by the connection's process only. Built on Boost.Beast's `basic_parser`, which reads the field lines and
-/// the chunks; the request line, the limits and what else RFC 9110 and 9112 demand are checked here.
+/// Used by the connection's process only. Built on Boost.Beast's `basic_parser`, which reads the field lines
+/// and the chunks; the request line, the limits and what else RFC 9110 and 9112 demand are checked here.
 class request_parser {
 public:
     /// `limits` must outlive the parser. Allocates; no request does, once a few have been seen.
@@ -55,18 +55,20 @@ public:
     request_parser(request_parser&&) noexcept;
     request_parser& operator=(request_parser&&) noexcept;
 
-    /// Looks for a head in `buffered`: all bytes from the start of the request on, those given before and those
-    /// that have come since; they may have moved. Bytes behind the head are not looked at. Once `complete`,
-    /// `out` is filled in: its views are into `buffered`, and its `fields` live in the parser until `reset`.
+    /// Looks for a head in `buffered`: all bytes from the start of the request on, those given before and
+    /// those that have come since; they may have moved. Bytes behind the head are not looked at. Once
+    /// `complete`, `out` is filled in: its views are into `buffered`, and its `fields` live in the parser
+    /// until `reset`.
     head_result feed(std::string_view buffered, request& out);
 
     /// Decodes what follows the head. `buffered` begins behind the last byte that was consumed. Call again
-    /// with what is left until nothing is consumed, which asks for more bytes, or until `done`, which a request
-    /// without a body gives at once. Unconsumed bytes never pass what the limits say of a chunk's line and
-    /// of the trailers. Whoever bounds the body counts the pieces, or looks at `announced_body`.
+    /// with what is left until nothing is consumed, which asks for more bytes, or until `done`, which a
+    /// request without a body gives at once. Unconsumed bytes never pass what the limits say of a chunk's
+    /// line and of the trailers. Whoever bounds the body counts the pieces, or looks at `announced_body`.
     body_result body(std::string_view buffered);
 
-    /// How long the body is at least: its content-length, or the sizes of all chunks whose first line has come.
+    /// How long the body is at least: its content-length, or the sizes of all chunks whose first line has
+    /// come.
     std::uint64_t announced_body() const noexcept;
 
     /// Prepares for the next request, keeping the memory.

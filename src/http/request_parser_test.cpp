@@ -26,12 +26,15 @@ std::vector<good> table() {
     return {
         {"the smallest request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
          "GET / path=/ query= 1.1 keep-alive length=0 [Host=a] body=\n"},
-        {"the smallest HTTP/1.0 request", "GET / HTTP/1.0\r\n\r\n", "GET / path=/ query= 1.0 close length=0 body=\n"},
+        {"the smallest HTTP/1.0 request", "GET / HTTP/1.0\r\n\r\n",
+         "GET / path=/ query= 1.0 close length=0 body=\n"},
         {"a higher minor version is read as 1.1", "GET / HTTP/1.7\r\nHost: a\r\n\r\n",
          "GET / path=/ query= 1.1 keep-alive length=0 [Host=a] body=\n"},
         {"every method",
-         "HEAD / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\n\r\nPUT / HTTP/1.1\r\nHost: a\r\n\r\n"
-         "DELETE / HTTP/1.1\r\nHost: a\r\n\r\nTRACE / HTTP/1.1\r\nHost: a\r\n\r\nPATCH / HTTP/1.1\r\nHost: a\r\n\r\n",
+         "HEAD / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\n\r\nPUT / HTTP/1.1\r\nHost: "
+         "a\r\n\r\n"
+         "DELETE / HTTP/1.1\r\nHost: a\r\n\r\nTRACE / HTTP/1.1\r\nHost: a\r\n\r\nPATCH / HTTP/1.1\r\nHost: "
+         "a\r\n\r\n",
          "HEAD / path=/ query= 1.1 keep-alive length=0 [Host=a] body=\n"
          "POST / path=/ query= 1.1 keep-alive length=0 [Host=a] body=\n"
          "PUT / path=/ query= 1.1 keep-alive length=0 [Host=a] body=\n"
@@ -57,7 +60,8 @@ std::vector<good> table() {
         {"the authority form", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
          "CONNECT a:443 path= query= 1.1 keep-alive length=0 [Host=a:443] body=\n"},
         {"hosts of all kinds",
-         "GET / HTTP/1.1\r\nHost:\r\n\r\nGET / HTTP/1.1\r\nHost: a_b-c.d~e:\r\n\r\nGET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n"
+         "GET / HTTP/1.1\r\nHost:\r\n\r\nGET / HTTP/1.1\r\nHost: a_b-c.d~e:\r\n\r\nGET / HTTP/1.1\r\nHost: "
+         "[::1]:80\r\n\r\n"
          "GET / HTTP/1.1\r\nHost: [v1.a:b]\r\n\r\nGET / HTTP/1.1\r\nHost: 127.0.0.1:65535\r\n\r\n"
          "GET / HTTP/1.1\r\nHost: %41!\r\n\r\n",
          "GET / path=/ query= 1.1 keep-alive length=0 [Host=] body=\n"
@@ -71,14 +75,16 @@ std::vector<good> table() {
          "GET / path=/ query= 1.1 keep-alive length=0 [hOST=a] [X=] [Y=] [Z=\xc3\xa9\tb  c] body=\n"},
         {"fields of one name stay apart", "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\nx: 2\r\n\r\n",
          "GET / path=/ query= 1.1 keep-alive length=0 [Host=a] [X=1] [x=2] body=\n"},
-        {"empty lines before the request", "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+        {"empty lines before the request",
+         "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n\r\nGET / HTTP/1.0\r\n\r\n",
          "GET / path=/ query= 1.1 keep-alive length=0 [Host=a] body=\n"
          "GET / path=/ query= 1.0 close length=0 body=\n"},
         {"Connection: close", "GET / HTTP/1.1\r\nHost: a\r\nConnection: CLOSE\r\n\r\n",
          "GET / path=/ query= 1.1 close length=0 [Host=a] [Connection=CLOSE] body=\n"},
         {"close in a list, on the second line",
          "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: x,, close\r\n\r\n",
-         "GET / path=/ query= 1.1 close length=0 [Host=a] [Connection=keep-alive] [Connection=x,, close] body=\n"},
+         "GET / path=/ query= 1.1 close length=0 [Host=a] [Connection=keep-alive] [Connection=x,, close] "
+         "body=\n"},
         {"another Connection option", "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",
          "GET / path=/ query= 1.1 keep-alive length=0 [Host=a] [Connection=closed] body=\n"},
         {"HTTP/1.0 with keep-alive", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
@@ -99,30 +105,37 @@ std::vector<good> table() {
          "POST / path=/ query= 1.1 keep-alive length=18446744073709551615 [Host=a] "
          "[Content-Length=18446744073709551615] body=ab"},
         {"a chunked body",
-         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n\r\nworld\r\n0\r\n\r\n",
-         "POST / path=/ query= 1.1 keep-alive chunked [Host=a] [Transfer-Encoding=chunked] body=hello\r\nworld\n"},
+         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n5\r\nhello\r\n7\r\n\r\nworld\r\n0\r\n\r\n",
+         "POST / path=/ query= 1.1 keep-alive chunked [Host=a] [Transfer-Encoding=chunked] "
+         "body=hello\r\nworld\n"},
         {"an empty chunked body", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n0\r\n\r\n",
          "POST / path=/ query= 1.1 keep-alive chunked [Host=a] [Transfer-Encoding=Chunked] body=\n"},
         {"chunk sizes with zeros and letters",
-         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n000a\r\n0123456789\r\n0B\r\n0123456789a\r\n"
+         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+         "chunked\r\n\r\n000a\r\n0123456789\r\n0B\r\n0123456789a\r\n"
          "000\r\n\r\n",
          "POST / path=/ query= 1.1 keep-alive chunked [Host=a] [Transfer-Encoding=chunked] "
          "body=01234567890123456789a\n"},
         {"chunk extensions",
-         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n1 ; b = c;d=\"; \\\"e\"\r\ny\r\n"
+         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n1 ; b = c;d=\"; "
+         "\\\"e\"\r\ny\r\n"
          "0;f=g\r\n\r\n",
          "POST / path=/ query= 1.1 keep-alive chunked [Host=a] [Transfer-Encoding=chunked] body=xy\n"},
         {"trailers are dropped, the next request is read",
-         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nHost: b\r\nExpect: c\r\n\r\n"
+         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nHost: b\r\nExpect: "
+         "c\r\n\r\n"
          "GET /next HTTP/1.1\r\nHost: a\r\n\r\n",
          "POST / path=/ query= 1.1 keep-alive chunked [Host=a] [Transfer-Encoding=chunked] body=x\n"
          "GET /next path=/next query= 1.1 keep-alive length=0 [Host=a] body=\n"},
         {"Expect", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-CONTINUE\r\nContent-Length: 1\r\n\r\nx",
-         "POST / path=/ query= 1.1 keep-alive expects length=1 [Host=a] [Expect=100-CONTINUE] [Content-Length=1] "
+         "POST / path=/ query= 1.1 keep-alive expects length=1 [Host=a] [Expect=100-CONTINUE] "
+         "[Content-Length=1] "
          "body=x\n"},
         {"Expect without a body", "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
          "GET / path=/ query= 1.1 keep-alive length=0 [Host=a] [Expect=100-continue] body=\n"},
-        {"Expect from an HTTP/1.0 client", "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+        {"Expect from an HTTP/1.0 client",
+         "POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
          "POST / path=/ query= 1.0 close length=1 [Expect=100-continue] [Content-Length=1] body=x\n"},
         {"any expectation of an HTTP/1.0 client", "GET / HTTP/1.0\r\nExpect: wonders\r\n\r\n",
          "GET / path=/ query= 1.0 close length=0 [Expect=wonders] body=\n"},
@@ -178,7 +191,8 @@ public:
 
     std::vector<std::size_t> cuts(std::size_t size) {
         std::vector<std::size_t> cuts;
-        for (std::uint32_t n = below(12); n > 0; --n) cuts.push_back(below(static_cast<std::uint32_t>(size) + 1));
+        for (std::uint32_t n = below(12); n > 0; --n)
+            cuts.push_back(below(static_cast<std::uint32_t>(size) + 1));
         std::sort(cuts.begin(), cuts.end());
         return cuts;
     }
@@ -193,7 +207,8 @@ private:
     }
 
     void add_request(pipeline& p) {
-        const auto m = std::vector{method::get, method::head, method::post, method::put, method::patch}[below(5)];
+        const auto m =
+            std::vector{method::get, method::head, method::post, method::put, method::patch}[below(5)];
         const bool old = below(4) == 0;
         const std::string path = "/" + text("abc/%41-._~!$&'()*+,;=:@|", 40);
         const std::string query = text("ab=&?/%20", 20);

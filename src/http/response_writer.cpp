@@ -21,13 +21,16 @@ void append_status_line(std::string& out, int status) {
         out.append("HTTP/1.1 200 OK\r\n");
         return;
     }
-    // Always 1.1, to HTTP/1.0 clients as well: the version tells what this server speaks (RFC 9110 section 2.5).
+    // Always 1.1, to HTTP/1.0 clients as well: the version tells what this server speaks (RFC 9110 section
+    // 2.5).
     out.append("HTTP/1.1 ");
     append_number(out, status);
     out.append(" ").append(reason_phrase(status)).append("\r\n");
 }
 
-void append_date(std::string& out, std::string_view date) { out.append("Date: ").append(date).append("\r\n"); }
+void append_date(std::string& out, std::string_view date) {
+    out.append("Date: ").append(date).append("\r\n");
+}
 
 void append_content_length(std::string& out, std::size_t size) {
     out.append("Content-Length: ");
@@ -46,7 +49,9 @@ void append_connection(std::string& out, const http::request* request, bool keep
 
 int valid_status(int status) noexcept { return status >= 200 && status <= 599 ? status : 500; }
 
-bool is(const http::request* request, method m) noexcept { return request != nullptr && request->method == m; }
+bool is(const http::request* request, method m) noexcept {
+    return request != nullptr && request->method == m;
+}
 
 // RFC 9110 sections 6.4.1, 9.3.6, 15.3.5, 15.3.6 and 15.4.5.
 bool forbids_content(const http::request* request, int status) noexcept {

@@ -45,7 +45,8 @@ TEST(ResponseWriter, AppendsToWhatIsThere) {
     const request q = asking(method::get);
     std::string out = "before";
     append_response(out, &q, response{}, true, date);
-    EXPECT_EQ(out, "beforeHTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n");
+    EXPECT_EQ(out,
+              "beforeHTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\r\n");
 }
 
 TEST(ResponseWriter, TellsAHeadRequestTheLengthButSendsNoContent) {
@@ -73,7 +74,8 @@ TEST(ResponseWriter, SendsNoContentWhereTheStatusHasNone) {
 }
 
 TEST(ResponseWriter, SaysWhetherTheConnectionGoesOn) {
-    const std::string_view start = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n";
+    const std::string_view start =
+        "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n";
     const auto connection = [&](const request& q, const response& r, bool keep_alive) {
         return written(q, r, keep_alive).substr(start.size());
     };
@@ -88,7 +90,8 @@ TEST(ResponseWriter, SaysWhetherTheConnectionGoesOn) {
 
 TEST(ResponseWriter, SendsAnImpossibleStatusAs500) {
     for (int status : {0, -1, 99, 100, 101, 199, 600, 1000}) {
-        EXPECT_TRUE(written(asking(method::get), hello(status)).starts_with("HTTP/1.1 500 Internal Server Error\r\n"))
+        EXPECT_TRUE(
+            written(asking(method::get), hello(status)).starts_with("HTTP/1.1 500 Internal Server Error\r\n"))
             << status;
     }
     EXPECT_TRUE(written(asking(method::get), hello(599)).starts_with("HTTP/1.1 599 Unknown\r\n"));
@@ -156,7 +159,8 @@ TEST(ResponseWriter, EscapesTheMessageOfAnError) {
         std::string out;
         append_simple_error(out, nullptr, 400, text, true, date);
         const std::size_t head = out.find("\r\n\r\n") + 4;
-        EXPECT_NE(out.find("Content-Length: " + std::to_string(out.size() - head) + "\r\n"), std::string::npos);
+        EXPECT_NE(out.find("Content-Length: " + std::to_string(out.size() - head) + "\r\n"),
+                  std::string::npos);
         const std::size_t start = out.find("\"message\":\"") + 11;
         return out.substr(start, out.size() - start - 3);
     };

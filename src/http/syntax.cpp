@@ -3,8 +3,6 @@
 #include <arpa/inet.h>
 
 #include <array>
-#include <bit>
-#include <cstdint>
 #include <cstring>
 
 namespace genever::http {
@@ -30,9 +28,7 @@ bool in(const byte_set& set, char c) noexcept { return set[static_cast<unsigned 
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-bool is_hex_digit(char c) noexcept {
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
+bool is_hex_digit(char c) noexcept { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
 // What stands between the brackets of an IP-literal (RFC 3986 section 3.2.2).
 bool is_ip_literal(std::string_view s) noexcept {
@@ -57,7 +53,8 @@ bool is_ip_literal(std::string_view s) noexcept {
 bool is_reg_name(std::string_view s) noexcept {
     for (std::size_t i = 0; i < s.size(); ++i) {
         if (in(reg_name_chars, s[i])) continue;
-        if (s[i] != '%' || s.size() - i < 3 || !is_hex_digit(s[i + 1]) || !is_hex_digit(s[i + 2])) return false;
+        if (s[i] != '%' || s.size() - i < 3 || !is_hex_digit(s[i + 1]) || !is_hex_digit(s[i + 2]))
+            return false;
         i += 2;
     }
     return true;
@@ -82,23 +79,6 @@ bool is_token(std::string_view s) noexcept {
         if (!is_token_char(c)) return false;
     }
     return !s.empty();
-}
-
-const char* find_control(const char* p, const char* end) noexcept {
-    // Eight bytes at a time. Subtracting 0x20 from each byte borrows into its top bit where the byte was below
-    // 0x20; bytes that had the bit set before are masked out. A borrow may spoil the bytes above the first hit,
-    // never those below it, and only the first hit counts.
-    constexpr std::uint64_t ones = 0x0101010101010101;
-    static_assert(std::endian::native == std::endian::little);
-    while (end - p >= 8) {
-        std::uint64_t word;
-        std::memcpy(&word, p, 8);
-        const std::uint64_t hits = (word - ones * 0x20) & ~word & (ones * 0x80);
-        if (hits != 0) return p + std::countr_zero(hits) / 8;
-        p += 8;
-    }
-    while (p != end && static_cast<unsigned char>(*p) >= 0x20) ++p;
-    return p;
 }
 
 std::string_view trim(std::string_view s) noexcept {

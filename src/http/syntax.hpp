@@ -2,7 +2,10 @@
 // RFC 3986 section 3.2).
 #pragma once
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace genever::http {
@@ -13,7 +16,22 @@ bool is_token_char(char c) noexcept;
 bool is_token(std::string_view s) noexcept;
 
 /// The first byte below 0x20 in [p, end), or `end`.
-const char* find_control(const char* p, const char* end) noexcept;
+inline const char* find_control(const char* p, const char* end) noexcept {
+    // Eight bytes at a time. Subtracting 0x20 from each byte borrows into its top bit where the byte was
+    // below 0x20; bytes that had the bit set before are masked out. A borrow may spoil the bytes above the
+    // first hit, never those below it, and only the first hit counts.
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    static_assert(std::endian::native == std::endian::little);
+    while (end - p >= 8) {
+        std::uint64_t word;
+        std::memcpy(&word, p, 8);
+        const std::uint64_t hits = (word - ones * 0x20) & ~word & (ones * 0x80);
+        if (hits != 0) return p + std::countr_zero(hits) / 8;
+        p += 8;
+    }
+    while (p != end && static_cast<unsigned char>(*p) >= 0x20) ++p;
+    return p;
+}
 
 /// Without spaces and tabs at either end (OWS, RFC 9110 section 5.6.3).
 std::string_view trim(std::string_view s) noexcept;

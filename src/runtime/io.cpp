@@ -21,7 +21,7 @@ io_handle::io_handle(int fd) {
             s->reader = s->writer = {};
             s->fd = fd;
         }
-        current_poller().add(*s);
+        next_poller().add(*s);
         slot_ = s;
     } catch (...) {
         ::close(fd);

@@ -63,10 +63,7 @@ runtime_core& require_core(const char* what) {
                            " is possible inside a runtime only: use runtime::spawn or runtime::run");
 }
 
-poller& current_poller() {
-    require_core("registering a descriptor");
-    return this_thread()->w->poll;
-}
+poller& next_poller() { return require_core("registering a descriptor").spread().poll; }
 
 process_extras& extras_of(process& p) {
     if (!p.extras) p.extras = new process_extras;

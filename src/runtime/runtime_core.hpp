@@ -104,6 +104,9 @@ public:
     bool unregister_name(std::string_view name, pid owner) noexcept;
     pid whereis(std::string_view name) const;
 
+    worker& spread() noexcept {
+        return *workers_[next_worker_.fetch_add(1, std::memory_order_relaxed) % workers_.size()];
+    }
     worker& any_worker() noexcept { return *workers_.front(); }
     void wake_worker(worker& w) noexcept { w.poll.interrupt(); }
     unsigned workers() const noexcept { return static_cast<unsigned>(workers_.size()); }
@@ -132,6 +135,7 @@ private:
     run_queue shared_;
     alignas(64) std::atomic<std::uint64_t> idle_{0};
     std::atomic<unsigned> searching_{0};
+    std::atomic<unsigned> next_worker_{0};
     std::atomic<bool> stopping_{false};
     std::atomic<bool> threads_may_end_{false};
     crash_handler on_crash_;
@@ -164,7 +168,9 @@ private:
 
 /// The runtime in which the calling thread runs a process or is a worker; throws std::logic_error naming `what`.
 runtime_core& require_core(const char* what);
-poller& current_poller();
+/// Where the next descriptor is registered: the workers take turns, and a process follows its descriptors' events to
+/// their worker.
+poller& next_poller();
 
 /// Under p's lock: consumes the token and says whether p has to be pushed (after the unlock).
 bool consume(process& p, wake_reason why) noexcept;

@@ -6,10 +6,7 @@
 namespace genever::web {
 
 route_ref& route_ref::name(std::string_view n) {
-    for (std::size_t i = first_; i < state_->infos.size(); ++i) {
-        if (state_->infos[i].pattern != state_->infos[first_].pattern) break;
-        state_->infos[i].name = n;
-    }
+    for (std::size_t i = first_; i < first_ + count_; ++i) state_->infos[i].name = n;
     return *this;
 }
 

@@ -167,9 +167,12 @@ class Connection:
         """What comes until the server closes. A reset counts as an end; TimeoutError if it stays open."""
         data = self.buffer
         self.buffer = b""
+        deadline = time.monotonic() + self.socket.gettimeout()
         try:
             while piece := self.socket.recv(65536):
                 data += piece
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no end after {data[-300:]!r}")
         except ConnectionError:
             pass
         return data

@@ -30,8 +30,8 @@ enum class io_result : std::uint8_t {
 class io_handle {
 public:
     io_handle() noexcept = default;
-    /// Takes over `fd`, which must be non-blocking, and registers it with the current worker's poller (any
-    /// worker's on other threads of a runtime). Throws std::system_error when the system refuses; `fd` is closed
+    /// Takes over `fd`, which must be non-blocking, and registers it with a worker's poller; the workers take
+    /// turns. To be called inside a runtime. Throws std::system_error when the system refuses; `fd` is closed
     /// then.
     explicit io_handle(int fd);
     io_handle(io_handle&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}

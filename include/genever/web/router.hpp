@@ -34,9 +34,11 @@ public:
 
 private:
     friend class route_group;
-    route_ref(detail::router_state* state, std::size_t first) noexcept : state_(state), first_(first) {}
+    route_ref(detail::router_state* state, std::size_t first, std::size_t count) noexcept
+        : state_(state), first_(first), count_(count) {}
     detail::router_state* state_;
-    std::size_t first_; // it and all after it, which one `any` has made
+    std::size_t first_;
+    std::size_t count_; // `any` makes several at once
 };
 
 /// Routes under a common prefix, with middleware in common. It registers into the router that it came from, which it
@@ -93,9 +95,9 @@ public:
         bool immediate = middleware_.empty() && sizeof...(Steps) == 1;
         std::vector<detail::step_ptr> chain = middleware_;
         append(chain, immediate, std::forward<Steps>(steps)...);
-        return route_ref{state_, add(m, pattern, std::move(chain), immediate)};
+        return route_ref{state_, add(m, pattern, std::move(chain), immediate), 1};
     }
-    /// Every method that has no say of its own otherwise: all nine.
+    /// All nine methods.
     template <class... Steps>
     route_ref any(std::string_view pattern, Steps&&... steps) {
         static_assert(sizeof...(Steps) > 0, "genever: a route needs a handler");
@@ -105,7 +107,7 @@ public:
         const std::size_t first = add(static_cast<http::method>(0), pattern, chain, immediate);
         for (std::size_t m = 1; m < http::method_count; ++m)
             add(static_cast<http::method>(m), pattern, chain, immediate);
-        return route_ref{state_, first};
+        return route_ref{state_, first, http::method_count};
     }
 
     /// Adds middleware for the routes and groups made from here on; those made before stay as they are. The first added
