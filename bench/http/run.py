@@ -327,6 +327,8 @@ def main():
                           f"{last['cpu_us_per_request']:.2f} us CPU a request", file=sys.stderr, flush=True)
         text = report(rows, facts, options, size)
         print(text)
+        if max(share for row in rows for share in row.series("others_share")) > 0.05:
+            print("warning: other work disturbed this run; repeat it on a quiet machine", file=sys.stderr)
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({
             "machine": facts,

@@ -17,7 +17,7 @@ io_handle::io_handle(int fd) {
             spin_guard g{s->lock};
             ++s->generation;
             s->in_use = true;
-            s->read_edge = s->write_edge = s->read_closed = s->write_closed = s->shut = false;
+            s->read_edge = s->write_edge = s->read_closed = s->write_closed = s->shut = s->nudged = false;
             s->reader = s->writer = {};
             s->fd = fd;
         }
@@ -64,6 +64,16 @@ void io_handle::shut() noexcept {
     if (writer.p) wake(writer, wake_reason::closed);
 }
 
+void io_handle::nudge() noexcept {
+    wait_ticket reader;
+    {
+        spin_guard g{slot_->lock};
+        reader = std::exchange(slot_->reader, {});
+        slot_->nudged = reader.p == nullptr;
+    }
+    if (reader.p) wake(reader, wake_reason::closed);
+}
+
 bool io_handle::hung_up() const noexcept {
     spin_guard g{slot_->lock};
     return slot_->read_closed;
@@ -86,7 +96,7 @@ bool io_handle::wait_awaiter::await_ready() noexcept {
 // Under the slot's lock: whether the wait is over already.
 bool io_handle::wait_awaiter::look() noexcept {
     bool& edge = write_ ? slot_->write_edge : slot_->read_edge;
-    if (slot_->shut) {
+    if (slot_->shut || (!write_ && std::exchange(slot_->nudged, false))) {
         result_ = io_result::closed;
         return true;
     }

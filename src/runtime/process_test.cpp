@@ -4,6 +4,8 @@
 #include <genever/runtime/time.hpp>
 #include <genever/runtime/timeout.hpp>
 
+#include "simulation_test_support.hpp"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -13,24 +15,9 @@
 
 using namespace genever;
 using namespace std::chrono_literals;
+using genever::test::under_seeds;
 
 namespace {
-
-/// Runs `body(simulation&)` under many seeds; a failure names the seed (GENEVER_SEED replays it).
-template <class F>
-void under_seeds(F body, unsigned count = 50) {
-    if (auto one = seed_to_replay()) {
-        simulation sim{*one};
-        body(sim);
-        return;
-    }
-    for (std::uint64_t seed = 1; seed <= seeds_to_run(count); ++seed) {
-        SCOPED_TRACE("GENEVER_SEED=" + std::to_string(seed));
-        simulation sim{seed, [](const crash_report&) {}};
-        body(sim);
-        if (::testing::Test::HasFailure()) return;
-    }
-}
 
 struct counted {
     explicit counted(std::atomic<int>& n) : n_(&n) { ++n; }

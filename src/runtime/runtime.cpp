@@ -2,9 +2,6 @@
 
 #include "runtime_core.hpp"
 
-#include <genever/base/log.hpp>
-#include <genever/base/stack_trace.hpp>
-
 #include <sched.h>
 #include <stdexcept>
 
@@ -74,7 +71,7 @@ void runtime_core::report(const crash_report& r) noexcept {
         if (on_crash_)
             on_crash_(r);
         else
-            log::write(log::level::error, to_string(r));
+            reporter_.take(r);
     } catch (...) {
         // A report that cannot be made (no memory, a handler that throws) must not become a second crash.
     }
@@ -82,15 +79,23 @@ void runtime_core::report(const crash_report& r) noexcept {
 
 } // namespace detail
 
-std::string to_string(const crash_report& r) {
-    std::string s = "process " + to_string(r.pid);
-    if (!r.label.empty()) s += " (" + r.label + ")";
-    for (const auto& n : r.names) s += " named " + n;
-    s += " crashed\n  reason: " + to_string(r.reason);
-    s += "\n  mailbox: " + std::to_string(r.mailbox_length) + " message" + (r.mailbox_length == 1 ? "" : "s");
-    if (!r.last_message.empty()) s += "\n  last message: " + r.last_message;
-    if (const stack_trace* t = r.reason.trace(); t && r.reason.exception()) s += "\n" + to_string(*t);
-    return s;
+void report_crash(std::string_view what, exit_reason reason) noexcept {
+    detail::thread_state* t = detail::this_thread();
+    if (!t || !t->running) return;
+    try {
+        const pid id = self();
+        crash_report r;
+        r.pid = id;
+        if (auto i = info(id)) {
+            r.names = std::move(i->names);
+            r.mailbox_length = i->mailbox_length;
+        }
+        r.label = what;
+        r.reason = std::move(reason);
+        t->core->report(r);
+    } catch (...) {
+        // Without memory there is no report.
+    }
 }
 
 runtime::runtime(runtime_options options)

@@ -10,6 +10,7 @@
 // sleeps; who makes a process ready pushes first and looks at `idle_` afterwards: one of the two sees the other.
 #pragma once
 
+#include "crash_reporter.hpp"
 #include "poller.hpp"
 #include "run_queue.hpp"
 #include "timer_wheel.hpp"
@@ -139,6 +140,7 @@ private:
     std::atomic<bool> stopping_{false};
     std::atomic<bool> threads_may_end_{false};
     crash_handler on_crash_;
+    crash_reporter reporter_;
 
     struct name_hash {
         using is_transparent = void;

@@ -2,6 +2,8 @@
 #include "arena.hpp"
 #include "runtime_core.hpp"
 
+#include <genever/base/stack_trace.hpp>
+
 #include <algorithm>
 #include <bit>
 #include <csignal>
@@ -105,6 +107,21 @@ bool runtime_core::anything_ready() const noexcept {
 
 // ---- a worker's loop
 
+namespace {
+
+/// So that the first throw on this thread need not ask for them.
+void keep_stack_bounds() noexcept {
+    pthread_attr_t attributes;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    void* low = nullptr;
+    std::size_t size = 0;
+    if (pthread_attr_getstack(&attributes, &low, &size) == 0)
+        set_thread_stack_bounds(low, static_cast<char*>(low) + size);
+    pthread_attr_destroy(&attributes);
+}
+
+} // namespace
+
 void runtime_core::start_threads() {
     // Signals are the main thread's: a worker that was interrupted by one would run its handler on a stack that
     // belongs to a process.
@@ -131,6 +148,7 @@ void runtime_core::stop_threads() noexcept {
 
 void runtime_core::work(thread_state& t) {
     enter_thread in{t};
+    keep_stack_bounds();
     pthread_setname_np(pthread_self(), ("genever-" + std::to_string(t.w->index)).c_str());
     while (!threads_may_end_.load(std::memory_order_acquire)) {
         process* p = next(t);

@@ -19,11 +19,11 @@ struct io_slot;
 enum class io_result : std::uint8_t {
     ready,   ///< try the operation (it may still say EAGAIN: then wait again)
     timeout, ///< the deadline came first
-    closed,  ///< the handle was closed, by this process or another one
+    closed,  ///< somebody called `shut` or `nudge`
 };
 
 /// Owns a non-blocking descriptor and its place in a worker's poller (edge-triggered epoll). One process reads and
-/// one writes at a time, possibly the same one; `close` and `shut` may be called from any process or thread.
+/// one writes at a time, possibly the same one; `shut` and `nudge` may be called from any process or thread.
 ///
 /// The use: try the operation; on EAGAIN wait; try again. An edge that came in between is remembered, so nothing
 /// is lost. After a read that gave less than was asked for, the caller may wait at once (epoll(7), question 9).
@@ -47,6 +47,9 @@ public:
     /// Wakes whoever waits with `closed`, and makes every later wait answer so. The descriptor itself is closed
     /// with the handle. Any thread.
     void shut() noexcept;
+    /// Ends the current wait for reading, or the next one if there is none, with `closed`, once. Any process or
+    /// thread.
+    void nudge() noexcept;
     /// Whether the peer has closed its sending side, or the connection is broken, as far as the poller has seen.
     bool hung_up() const noexcept;
 

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,10 @@ std::string to_string(const crash_report& r);
 
 /// Receives crash reports, on the thread on which the process ended, which waits for it: be quick, throw nothing.
 using crash_handler = std::function<void(const crash_report&)>;
+
+/// Reports an exception that was caught at a barrier inside the calling process, which lives on: `what` says what was
+/// lost (`GET /users`). Call it in the process, near the catch.
+void report_crash(std::string_view what, exit_reason reason) noexcept;
 
 struct runtime_options {
     /// How many processes run at once. 0: one for each core that this program may use.

@@ -1,0 +1,50 @@
+// The supervised HTTP server: listens, accepts, and serves each connection in a process of its own.
+#pragma once
+
+#include <genever/base/clock.hpp>
+#include <genever/http/exchange.hpp>
+#include <genever/http/limits.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace genever::http {
+
+/// How a server is set up.
+struct server_options {
+    /// The numeric address to listen on.
+    std::string address = "0.0.0.0";
+    /// 0: the system chooses one; a restarted listener keeps it.
+    std::uint16_t port = 4000;
+    /// What answers the requests.
+    http::handler handler = {};
+    http::limits limits = {};
+    /// From a request's first byte to the end of its head: 408 after that.
+    duration header_timeout = std::chrono::seconds{10};
+    /// For the whole of a body: 408 after that.
+    duration body_timeout = std::chrono::seconds{30};
+    /// How long a connection may be idle between requests before it is closed.
+    duration idle_timeout = std::chrono::seconds{60};
+    /// For one write to make progress: a client that does not read is dropped after that.
+    duration write_timeout = std::chrono::seconds{30};
+    /// For what is in flight to finish when the server is shut down; what still runs then is killed.
+    duration drain_timeout = std::chrono::seconds{30};
+    /// How many connections wait to be accepted.
+    int backlog = 1024;
+    /// Called with the address (`0.0.0.0`) and the actual port each time the listener is up.
+    std::function<void(const std::string& address, std::uint16_t port)> on_listening = {};
+};
+
+/// The server as a child of a supervisor: `child<http::server>("endpoint", {.port = 4000, .handler = app})`.
+///
+/// It is a small tree of its own (rest_for_one): `<name>.connections`, to which every connection is linked and which
+/// drains them at a shutdown, then `<name>.listener`, which accepts. A connection that crashes touches nobody; a
+/// listener that crashes is restarted on the same port while the connections live on; and if `connections` is
+/// lost, so are they.
+struct server {
+    using options = server_options;
+};
+
+} // namespace genever::http

@@ -1,0 +1,363 @@
+#include "connection.hpp"
+
+#include "response_writer.hpp"
+
+#include <genever/base/exit_reason.hpp>
+#include <genever/runtime/runtime.hpp>
+#include <genever/runtime/time.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <exception>
+
+namespace genever::http {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// How long an idle connection keeps its memory, in case the next request is on its way.
+constexpr duration warm_time = 1s;
+// What a client may still send after the response that ends the connection: closing at once would destroy the
+// response on its way (RFC 9112 section 9.6).
+constexpr duration linger_time = 1s;
+constexpr std::size_t linger_bytes = 1024 * 1024;
+// How much of a body that no handler wanted is read in order to keep the connection.
+constexpr std::size_t discard_bytes = 256 * 1024;
+// Responses to pipelined requests go out together up to this size.
+constexpr std::size_t flush_at = 64 * 1024;
+
+/// The Date field's value, made once a second on each thread.
+[[gnu::noinline]] std::string_view current_date() noexcept {
+    asm volatile(""); // a thread_local's address must not be kept across a suspension
+    thread_local std::time_t second = -1;
+    thread_local date_text text;
+    if (const std::time_t now = std::time(nullptr); now != second) {
+        second = now;
+        text = http_date(now);
+    }
+    return {text.data(), text.size()};
+}
+
+} // namespace
+
+connection::connection(std::shared_ptr<server_state> server, net::unique_fd fd, std::string peer)
+    : exchange(request_, response_, {}), server_(std::move(server)), options_(server_->options),
+      peer_text_(std::move(peer)), stream_(std::move(fd)), member_(*server_, stream_.io()),
+      parser_(options_.limits) {
+    peer_ = peer_text_;
+}
+
+// ---- reading
+
+connection::fill connection::read_now(std::span<char> room) noexcept {
+    auto n = stream_.try_read(room);
+    if (n) {
+        drained_ = *n < room.size();
+        body_source().filled(*n);
+        return *n == 0 ? fill::end : fill::bytes;
+    }
+    drained_ = true;
+    return n.error() == std::errc::operation_would_block ? fill::timeout : fill::end;
+}
+
+task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_point deadline) {
+    for (;;) {
+        if (!drained_) {
+            const fill f = read_now(room);
+            if (f != fill::timeout) co_return f;
+        }
+        const io_result r = co_await stream_.io().readable(deadline);
+        if (r == io_result::timeout) co_return fill::timeout;
+        drained_ = false; // an edge, or a nudge: look
+    }
+}
+
+bool connection::may_keep_alive() {
+    if (!request_.keep_alive || close_ || broken_ || response_.close) return false;
+    if (!server_->draining.load(std::memory_order_relaxed)) return true;
+    // A drain answers what the client has sent already: this response is the last one if nothing follows it.
+    if (!body_done_) return false;
+    input_buffer& source = body_source();
+    return !source.empty() || read_now(source.room()) == fill::bytes;
+}
+
+void connection::begin_request() noexcept {
+    response_.clear();
+    body_.clear();
+    body_asked_ = !request_.expect_continue;
+    body_done_ = !request_.has_body();
+    body_kept_ = body_done_;
+    head_sent_ = false;
+    streamed_ = 0;
+}
+
+task<> connection::serve() {
+    while (!close_ && !broken_) {
+        // ---- the head
+        time_point deadline = time_point::max();
+        head_result head;
+        bool gone = false;
+        bool last_look = false;
+        for (;;) {
+            if (!in_.empty()) {
+                head = parser_.feed(in_.bytes(), request_);
+                if (head.state != head_state::need_more) break;
+                if (deadline == time_point::max()) deadline = now() + options_.header_timeout;
+            }
+            if (!drained_) {
+                const fill f = read_now(in_.room());
+                if (f == fill::bytes) continue;
+                if (f == fill::end) {
+                    gone = true;
+                    break;
+                }
+            }
+            if (!out_.empty() && !flush_now() && !co_await flush()) co_return;
+            if (!in_.empty()) {
+                const io_result r = co_await stream_.io().readable(deadline);
+                if (r == io_result::timeout) {
+                    head = {head_state::failed, 0, {408, "the request's head did not come in time"}};
+                    break;
+                }
+                drained_ = false;
+                continue;
+            }
+            // Nothing of a request has come: idle.
+            if (!member_.go_idle()) {
+                gone = std::exchange(last_look, true);
+                if (gone) break;
+                drained_ = false;
+                continue;
+            }
+            const time_point since = now();
+            io_result r = co_await stream_.io().readable(since + std::min(warm_time, options_.idle_timeout));
+            if (r == io_result::timeout && options_.idle_timeout > warm_time) {
+                in_.release();
+                parser_.reset_and_shrink();
+                body_ = {};
+                out_ = {};
+                response_ = {};
+                r = co_await stream_.io().readable(since + options_.idle_timeout);
+            }
+            member_.go_busy();
+            if (r == io_result::timeout) {
+                gone = true;
+                break;
+            }
+            // An edge; or the nudge of a drain: what has come by then is still answered.
+            drained_ = false;
+        }
+        if (gone) break;
+        if (head.state == head_state::failed) {
+            refuse(head.error.status, head.error.reason);
+            break;
+        }
+        in_.consume(head.size);
+
+        // ---- the handler, behind the barrier
+        begin_request();
+        std::exception_ptr thrown;
+        try {
+            task<> handling = options_.handler(*this);
+            if (!handling.empty()) {
+                // It may wait for long: what is ready for the client goes first.
+                if (!out_.empty() && !flush_now() && !co_await flush()) co_return;
+                co_await std::move(handling);
+            }
+        } catch (...) {
+            thrown = std::current_exception();
+        }
+        if (thrown) {
+            report_crash(std::string{to_string(request_.method)} + ' ' + std::string{request_.target},
+                         exit_reason::from_exception(thrown));
+            thrown = nullptr;
+            if (head_sent_) co_return; // the client sees by the broken framing that the response is not whole
+            response_.clear();
+            response_.status = 500;
+            response_.set("Content-Type", "application/json; charset=utf-8");
+            response_.body = R"({"error":{"status":500,"message":"Internal Server Error"}})";
+        }
+
+        // ---- the response, then what is left of the body
+        const bool keep_alive = finish_response();
+        if (!keep_alive) close_ = true;
+        if (!body_done_ && !close_ && !co_await discard_body()) close_ = true;
+        if (close_ || out_.size() >= flush_at)
+            if (!flush_now() && !co_await flush()) co_return;
+        end_request();
+    }
+    if (!out_.empty() && !flush_now() && !co_await flush()) co_return;
+    co_await linger();
+}
+
+// Appends what is still to be sent of the response. Whether the connection may go on.
+bool connection::finish_response() {
+    // A client that waits for `100 Continue` was never told to send its body: whether it will come nobody knows
+    // (RFC 9110 section 10.1.1).
+    if (!body_done_ && !body_asked_) close_ = true;
+    const bool keep_alive = may_keep_alive();
+    if (!head_sent_) {
+        append_response(out_, &request_, response_, keep_alive, current_date());
+        return keep_alive;
+    }
+    if (static_cast<streamed_body>(streamed_) == streamed_body::chunked) append_last_chunk(out_);
+    return keep_alive && static_cast<streamed_body>(streamed_) != streamed_body::until_close;
+}
+
+void connection::end_request() noexcept {
+    if (body_apart_) {
+        in_ = std::move(body_in_);
+        body_in_.release();
+        body_apart_ = false;
+    }
+    parser_.reset();
+}
+
+void connection::refuse(int status, std::string_view reason) {
+    append_simple_error(out_, nullptr, status, reason, true, current_date());
+    close_ = true;
+}
+
+// ---- the body
+
+// Room for more of the body. The head stays where it is.
+std::span<char> connection::body_room() {
+    if (body_apart_) return body_in_.room();
+    if (auto room = in_.room_in_place(); room.size() >= 1024) return room;
+    const std::string_view left = in_.bytes();
+    while (body_in_.bytes().size() < left.size()) {
+        auto room = body_in_.room();
+        const std::size_t n = std::min(room.size(), left.size() - body_in_.bytes().size());
+        std::memcpy(room.data(), left.data() + body_in_.bytes().size(), n);
+        body_in_.filled(n);
+    }
+    body_apart_ = true;
+    return body_in_.room();
+}
+
+task<std::expected<std::string_view, body_error>> connection::read_body() {
+    return read_body(static_cast<std::size_t>(options_.limits.body));
+}
+
+task<std::expected<std::string_view, body_error>> connection::read_body(std::size_t limit) {
+    using result = std::expected<std::string_view, body_error>;
+    auto fail = [this](body_error e) -> result {
+        close_ = true;
+        return std::unexpected(e);
+    };
+    if (body_kept_) {
+        if (body_.size() > limit) co_return fail(body_error::too_large);
+        co_return body_;
+    }
+    if (close_) co_return std::unexpected(body_error::disconnected);
+    if (request_.content_length.value_or(0) > limit) co_return fail(body_error::too_large);
+    const time_point deadline = now() + options_.body_timeout;
+    for (;;) {
+        input_buffer& source = body_source();
+        const body_result b = parser_.body(source.bytes());
+        if (b.error) co_return fail(body_error::malformed);
+        if (parser_.announced_body() > limit || body_.size() + b.piece.size() > limit)
+            co_return fail(body_error::too_large);
+        body_.append(b.piece);
+        source.consume(b.consumed);
+        if (b.done) {
+            body_done_ = body_kept_ = true;
+            co_return body_;
+        }
+        if (b.consumed != 0) continue;
+        if (!body_asked_) {
+            body_asked_ = true;
+            append_continue(out_);
+            if (!flush_now() && !co_await flush()) co_return fail(body_error::disconnected);
+        }
+        const fill f = co_await wait_for_bytes(body_room(), deadline);
+        if (f == fill::timeout) co_return fail(body_error::timeout);
+        if (f == fill::end) co_return fail(body_error::disconnected);
+    }
+}
+
+// The handler did not want the body: reads past it, within reason, so that the connection can go on.
+task<bool> connection::discard_body() {
+    std::size_t passed = 0;
+    const time_point deadline = now() + options_.body_timeout;
+    for (;;) {
+        input_buffer& source = body_source();
+        const body_result b = parser_.body(source.bytes());
+        if (b.error) co_return false;
+        passed += b.consumed;
+        source.consume(b.consumed);
+        if (b.done) {
+            body_done_ = true;
+            co_return true;
+        }
+        if (b.consumed != 0) continue;
+        if (passed > discard_bytes || parser_.announced_body() > discard_bytes) co_return false;
+        if (!out_.empty() && !flush_now() && !co_await flush()) co_return false; // the client may wait for it
+        if (co_await wait_for_bytes(body_room(), deadline) != fill::bytes) co_return false;
+    }
+}
+
+// ---- writing
+
+// Writes what the system takes. True when that was all.
+bool connection::flush_now() noexcept {
+    while (written_ < out_.size()) {
+        auto n = stream_.try_write(std::string_view{out_}.substr(written_));
+        if (!n) {
+            if (n.error() != std::errc::operation_would_block) broken_ = true;
+            return false;
+        }
+        written_ += *n;
+    }
+    out_.clear();
+    written_ = 0;
+    return true;
+}
+
+// Writes the rest, waiting for the client to read. False when it does not, or is gone.
+task<bool> connection::flush() {
+    while (!broken_) {
+        if (flush_now()) co_return true;
+        if (broken_) break;
+        if (co_await stream_.io().writable(now() + options_.write_timeout) == io_result::timeout) broken_ = true;
+    }
+    co_return false;
+}
+
+task<std::expected<void, send_error>> connection::send_piece(std::string_view piece) {
+    using result = std::expected<void, send_error>;
+    if (!head_sent_) {
+        head_sent_ = true;
+        streamed_ = static_cast<std::uint8_t>(
+            append_head_chunked(out_, &request_, response_, may_keep_alive(), current_date()));
+        if (static_cast<streamed_body>(streamed_) == streamed_body::until_close) close_ = true;
+    }
+    switch (static_cast<streamed_body>(streamed_)) {
+    case streamed_body::none: break;
+    case streamed_body::chunked: append_chunk(out_, piece); break;
+    case streamed_body::until_close: out_.append(piece); break;
+    }
+    if (flush_now() || co_await flush()) co_return result{};
+    co_return std::unexpected(send_error::disconnected);
+}
+
+// Ends the connection so that the client gets all of the last response.
+task<> connection::linger() {
+    if (broken_) co_return;
+    stream_.shutdown_write();
+    const time_point deadline = now() + linger_time;
+    std::size_t passed = 0;
+    in_.release();
+    body_in_.release();
+    body_apart_ = false;
+    drained_ = false;
+    while (passed < linger_bytes) {
+        if (co_await wait_for_bytes(in_.room(), deadline) != fill::bytes) break;
+        passed += in_.bytes().size();
+        in_.consume(in_.bytes().size());
+    }
+}
+
+} // namespace genever::http

@@ -1,0 +1,90 @@
+// One connection: reads requests, has them handled, writes responses (HTTP/1.1, RFC 9112).
+//
+//        ┌──────────────── keep-alive ───────────────────┐
+//        ▼                                                │
+//      idle ──bytes──▶ head ──complete──▶ handling ──▶ responding ──close──▶ lingering ──▶ end
+//        │               │ failed, late                     ▲                    ▲
+//        └─ drain, late, │ ─────────── error response ──────┴────────────────────┘
+//           peer gone ─▶ end
+//
+// All of it is one process. The handler runs in it, behind a barrier: what it throws becomes a 500 and a crash
+// report, and the connection goes on.
+#pragma once
+
+#include "buffer.hpp"
+#include "request_parser.hpp"
+#include "server_state.hpp"
+
+#include <genever/http/exchange.hpp>
+#include <genever/net/tcp.hpp>
+
+#include <memory>
+#include <string>
+
+namespace genever::http {
+
+class connection final : public exchange {
+public:
+    connection(std::shared_ptr<server_state> server, net::unique_fd fd, std::string peer);
+
+    /// Serves requests until the connection ends.
+    task<> serve();
+
+    using exchange::read_body;
+    task<std::expected<std::string_view, body_error>> read_body(std::size_t limit) override;
+    task<std::expected<std::string_view, body_error>> read_body() override;
+    task<std::expected<void, send_error>> send_piece(std::string_view piece) override;
+    bool head_sent() const noexcept override { return head_sent_; }
+
+private:
+    /// How an attempt to get more bytes ended.
+    enum class fill : std::uint8_t { bytes, end, timeout };
+
+    // The head, and the way to it.
+    fill read_now(std::span<char> room) noexcept;
+    task<fill> wait_for_bytes(std::span<char> room, time_point deadline);
+    void begin_request() noexcept;
+    bool may_keep_alive();
+
+    // What comes after the handler.
+    bool finish_response();
+    task<bool> discard_body();
+    void end_request() noexcept;
+    void refuse(int status, std::string_view reason);
+
+    // The body.
+    std::span<char> body_room();
+    input_buffer& body_source() noexcept { return body_apart_ ? body_in_ : in_; }
+
+    // Writing.
+    bool flush_now() noexcept;
+    task<bool> flush();
+    task<> linger();
+
+    std::shared_ptr<server_state> server_;
+    const server_options& options_;
+    std::string peer_text_;
+    net::tcp_stream stream_;
+    server_state::member member_;
+    request_parser parser_;
+    http::request request_;
+    http::response response_;
+
+    input_buffer in_;      // the head and, while it has room, what follows
+    input_buffer body_in_; // what follows when the head's block is full: the head must not move
+    std::string body_;     // the decoded body, once it is asked for
+    std::string out_;
+    std::size_t written_ = 0; // of out_
+
+    bool drained_ = false; // the last read gave less than it could have: there is nothing until the next edge
+    bool body_apart_ = false;
+    bool body_asked_ = false;  // the client has been told to go on, or did not wait for that
+    bool body_done_ = false;   // the request's last byte has been consumed
+    bool body_kept_ = false;   // body_ is the whole body
+    bool close_ = false;       // no further request on this connection
+    bool head_sent_ = false;
+    bool broken_ = false; // the peer can no longer be written to
+    std::uint8_t streamed_ = 0;
+};
+
+} // namespace genever::http
