@@ -1,0 +1,24 @@
+// The two processes of a server beside its connections. See server.hpp for the tree they form.
+#pragma once
+
+#include "server_state.hpp"
+
+#include <genever/base/exit_reason.hpp>
+#include <genever/base/pid.hpp>
+#include <genever/runtime/task.hpp>
+
+#include <expected>
+#include <memory>
+#include <string>
+
+namespace genever::http {
+
+/// Starts the process to which every connection is linked, linked itself to the caller. When the caller tells it to
+/// shut down it drains: it ends when the last connection has ended.
+pid start_connections(std::shared_ptr<server_state> server);
+
+/// Binds, and starts the process that accepts, linked to the caller; the error says why it could not listen.
+/// `connections` is the name of the process above.
+std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, std::string connections);
+
+} // namespace genever::http

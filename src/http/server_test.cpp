@@ -1,0 +1,311 @@
+#include "server_processes.hpp"
+
+#include <genever/base/defer.hpp>
+#include <genever/net/tcp.hpp>
+#include <genever/runtime/receive.hpp>
+#include <genever/runtime/runtime.hpp>
+#include <genever/runtime/time.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+using namespace genever;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::size_t occurrences(std::string_view text, std::string_view of) {
+    std::size_t n = 0;
+    for (auto at = text.find(of); at != std::string_view::npos; at = text.find(of, at + of.size())) ++n;
+    return n;
+}
+
+/// A client that sends bytes and collects what comes.
+struct client {
+    net::tcp_stream stream;
+    std::string got;
+
+    task<> connect(std::uint16_t port) {
+        auto s = co_await net::connect(*net::endpoint::parse("127.0.0.1", port), now() + 5s);
+        EXPECT_TRUE(s);
+        stream = std::move(*s);
+    }
+    task<> say(std::string bytes) {
+        const bool sent = (co_await stream.write_all(bytes, now() + 5s)).has_value();
+        EXPECT_TRUE(sent);
+    }
+    /// Reads until `enough` is there so many times, or the end. True: it is.
+    task<bool> hear(std::string enough, std::size_t times = 1) {
+        while (occurrences(got, enough) < times) {
+            char buffer[4096];
+            auto n = co_await stream.read_some(buffer, now() + 5s);
+            if (!n || *n == 0) co_return false;
+            got.append(buffer, *n);
+        }
+        co_return true;
+    }
+    task<bool> hear_end() {
+        for (;;) {
+            char buffer[4096];
+            auto n = co_await stream.read_some(buffer, now() + 5s);
+            if (!n) co_return false;
+            if (*n == 0) co_return true;
+            got.append(buffer, *n);
+        }
+    }
+};
+
+/// Runs `body(port)` beside a server with this handler; then shuts the server down and expects it to drain.
+template <class Body>
+void with_server(http::server_options options, Body body) {
+    options.address = "127.0.0.1";
+    options.port = 0;
+    runtime rt{{.workers = 2, .on_crash = [](const crash_report&) {}}};
+    rt.run([&]() -> task<> {
+        trap_exit(true);
+        auto server = std::make_shared<http::server_state>(options);
+        const pid connections = http::start_connections(server);
+        register_name("connections", connections);
+        auto listener = http::start_listener(server, "connections");
+        EXPECT_TRUE(listener);
+        co_await body(server->port.load());
+        for (pid p : {*listener, connections}) {
+            exit(p, exit_kind::shutdown);
+            exit_reason why = co_await receive([](exit_signal s) { return s.reason; },
+                                               after(5s, [] { return exit_reason{exit_kind::timeout}; }));
+            EXPECT_EQ(why.kind(), exit_kind::shutdown);
+        }
+    });
+}
+
+task<> answer_path(http::exchange& x) {
+    x.response.set("Content-Type", "text/plain");
+    x.response.body = x.request.path;
+    return {};
+}
+
+task<> answer_body(http::exchange& x) {
+    auto body = co_await x.read_body();
+    if (body)
+        x.response.body = *body;
+    else
+        x.response.status = body.error() == http::body_error::too_large ? 413 : 400;
+}
+
+constexpr auto get = [](std::string path) { return "GET " + path + " HTTP/1.1\r\nHost: test\r\n\r\n"; };
+
+} // namespace
+
+TEST(HttpServer, AnswersRequestAfterRequestOnOneConnection) {
+    with_server({.handler = answer_path}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        for (int i = 0; i < 3; ++i) {
+            co_await c.say(get("/" + std::to_string(i)));
+            EXPECT_TRUE(co_await c.hear("\r\n\r\n/" + std::to_string(i)));
+        }
+        EXPECT_EQ(occurrences(c.got, "HTTP/1.1 200 OK\r\n"), 3U);
+        EXPECT_EQ(occurrences(c.got, "Date: "), 3U);
+    });
+}
+
+TEST(HttpServer, AnswersPipelinedRequestsInOrder) {
+    with_server({.handler = answer_path}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        std::string all;
+        for (int i = 0; i < 500; ++i) all += get("/n" + std::to_string(i) + "x");
+        co_await c.say(all);
+        EXPECT_TRUE(co_await c.hear("/n499x"));
+        std::size_t at = 0;
+        for (int i = 0; i < 500 && at != std::string::npos; ++i) at = c.got.find("/n" + std::to_string(i) + "x", at);
+        EXPECT_NE(at, std::string::npos);
+    });
+}
+
+TEST(HttpServer, TheBarrierTurnsAnExceptionIntoA500AndTheConnectionLivesOn) {
+    auto handler = [](http::exchange& x) -> task<> {
+        if (x.request.path == "/now") throw std::runtime_error("at once");
+        co_await yield();
+        if (x.request.path == "/later") throw std::runtime_error("later");
+        x.response.body = "fine";
+    };
+    with_server({.handler = handler}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/now") + get("/later") + get("/fine"));
+        EXPECT_TRUE(co_await c.hear("fine"));
+        EXPECT_EQ(occurrences(c.got, "HTTP/1.1 500 "), 2U);
+    });
+}
+
+TEST(HttpServer, ReadsABodyThatComesInPieces) {
+    with_server({.handler = answer_body}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\n01234");
+        co_await sleep_for(2ms);
+        co_await c.say("56789POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        EXPECT_TRUE(co_await c.hear("0123456789"));
+        co_await c.say("4\r\ndefg\r\n0\r\n\r\n");
+        EXPECT_TRUE(co_await c.hear("abcdefg"));
+    });
+}
+
+TEST(HttpServer, ReadsABodyLargerThanItsBufferAndThePipelinedRequestBehindIt) {
+    with_server({.handler = answer_body}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        std::string body(200'000, 'b');
+        body.back() = '!';
+        co_await c.say("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\n\r\n" + body +
+                       "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nnext");
+        EXPECT_TRUE(co_await c.hear("next"));
+        EXPECT_NE(c.got.find(body), std::string::npos);
+    });
+}
+
+TEST(HttpServer, SkipsABodyThatTheHandlerDidNotRead) {
+    with_server({.handler = answer_path}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 50000\r\n\r\n" + std::string(50'000, 'x') +
+                       get("/b"));
+        EXPECT_TRUE(co_await c.hear("/b"));
+    });
+}
+
+TEST(HttpServer, TellsAWaitingClientToGoOnOnlyWhenTheBodyIsWanted) {
+    auto handler = [](http::exchange& x) -> task<> {
+        if (x.request.path == "/no") {
+            x.response.status = 403;
+            co_return;
+        }
+        auto body = co_await x.read_body();
+        x.response.body = body.value_or("none");
+    };
+    with_server({.handler = handler}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say("POST /yes HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+        EXPECT_TRUE(co_await c.hear("HTTP/1.1 100 Continue\r\n\r\n"));
+        co_await c.say("ok");
+        EXPECT_TRUE(co_await c.hear("\r\n\r\nok"));
+        c.got.clear();
+        co_await c.say("POST /no HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+        EXPECT_TRUE(co_await c.hear_end());
+        EXPECT_EQ(c.got.find("HTTP/1.1 403 "), 0U);
+        EXPECT_EQ(occurrences(c.got, "100 Continue"), 0U);
+        EXPECT_EQ(occurrences(c.got, "Connection: close"), 1U);
+    });
+}
+
+TEST(HttpServer, StreamsAResponseInChunks) {
+    auto handler = [](http::exchange& x) -> task<> {
+        for (int i = 0; i < 3; ++i) {
+            auto sent = co_await x.send_piece("piece" + std::to_string(i));
+            EXPECT_TRUE(sent);
+        }
+    };
+    with_server({.handler = handler}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/"));
+        EXPECT_TRUE(co_await c.hear("0\r\n\r\n"));
+        EXPECT_NE(c.got.find("6\r\npiece0\r\n6\r\npiece1\r\n6\r\npiece2\r\n0\r\n\r\n"), std::string::npos);
+        c.got.clear();
+        co_await c.say("GET / HTTP/1.0\r\n\r\n");
+        EXPECT_TRUE(co_await c.hear_end());
+        EXPECT_NE(c.got.find("\r\n\r\npiece0piece1piece2"), std::string::npos);
+    });
+}
+
+TEST(HttpServer, RefusesAMalformedRequestAndCloses) {
+    with_server({.handler = answer_path}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/fine") + "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" + get("/never"));
+        EXPECT_TRUE(co_await c.hear_end());
+        EXPECT_EQ(occurrences(c.got, "HTTP/1.1 200 "), 1U);
+        EXPECT_EQ(occurrences(c.got, "HTTP/1.1 400 "), 1U);
+        EXPECT_EQ(occurrences(c.got, "/never"), 0U);
+    });
+}
+
+TEST(HttpServer, AHeadThatDoesNotComeInTimeGives408) {
+    with_server({.handler = answer_path, .header_timeout = 20ms}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say("GET / HT");
+        EXPECT_TRUE(co_await c.hear_end());
+        EXPECT_EQ(c.got.find("HTTP/1.1 408 "), 0U);
+    });
+}
+
+TEST(HttpServer, AnIdleConnectionIsClosedAfterItsTimeWithoutAWord) {
+    with_server({.handler = answer_path, .idle_timeout = 20ms}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/x"));
+        EXPECT_TRUE(co_await c.hear_end());
+        EXPECT_EQ(occurrences(c.got, "HTTP/1.1 "), 1U);
+    });
+}
+
+TEST(HttpServer, ADrainAnswersWhatIsInFlightAndClosesWhoIsIdle) {
+    auto handler = [](http::exchange& x) -> task<> {
+        if (x.request.path == "/slow") co_await sleep_for(50ms);
+        x.response.body = x.request.path;
+    };
+    http::server_options options{.address = "127.0.0.1", .port = 0, .handler = handler};
+    runtime rt{{.workers = 2}};
+    rt.run([&]() -> task<> {
+        trap_exit(true);
+        auto server = std::make_shared<http::server_state>(options);
+        const pid connections = http::start_connections(server);
+        register_name("connections", connections);
+        auto listener = http::start_listener(server, "connections");
+        client idle;
+        client busy;
+        co_await idle.connect(server->port.load());
+        co_await idle.say(get("/first"));
+        EXPECT_TRUE(co_await idle.hear("\r\n\r\n/first"));
+        co_await busy.connect(server->port.load());
+        co_await busy.say(get("/slow") + get("/behind"));
+        co_await sleep_for(10ms);
+        exit(*listener, exit_kind::shutdown);
+        co_await receive([](exit_signal) {});
+        exit(connections, exit_kind::shutdown);
+        EXPECT_TRUE(co_await idle.hear_end());
+        EXPECT_TRUE(co_await busy.hear_end());
+        EXPECT_EQ(occurrences(busy.got, "HTTP/1.1 200 "), 2U);
+        EXPECT_EQ(occurrences(busy.got, "Connection: close"), 1U);
+        exit_reason why = co_await receive([](exit_signal s) { return s.reason; });
+        EXPECT_EQ(why.kind(), exit_kind::shutdown);
+        EXPECT_EQ(server->connections(), 0U);
+    });
+}
+
+TEST(HttpServer, AKilledConnectionsProcessTakesTheConnectionsWithIt) {
+    http::server_options options{.address = "127.0.0.1", .port = 0, .handler = answer_path};
+    runtime rt{{.workers = 2}};
+    rt.run([&]() -> task<> {
+        trap_exit(true);
+        auto server = std::make_shared<http::server_state>(options);
+        const pid connections = http::start_connections(server);
+        register_name("connections", connections);
+        auto listener = http::start_listener(server, "connections");
+        client c;
+        co_await c.connect(server->port.load());
+        co_await c.say(get("/first"));
+        EXPECT_TRUE(co_await c.hear("\r\n\r\n/first"));
+        exit(connections, exit_kind::killed);
+        (void)co_await c.hear_end();
+        co_await receive([](exit_signal) {});
+        while (server->connections() != 0) co_await yield();
+        exit(*listener, exit_kind::killed);
+        co_await receive([](exit_signal) {});
+    });
+}
