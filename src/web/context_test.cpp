@@ -2,34 +2,21 @@
 #include <genever/web/router.hpp>
 
 #include "web/fake_exchange.hpp"
+#include "web/heap_count.hpp"
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <functional>
 #include <memory>
-#include <new>
 #include <stdexcept>
 #include <string>
-
-namespace {
-thread_local std::size_t heap_allocations = 0;
-}
-
-// Counts what this test program takes from the heap; boost::json's own memory comes from here as well.
-void* operator new(std::size_t size) {
-    ++heap_allocations;
-    if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
-    throw std::bad_alloc{};
-}
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 
 namespace genever::web {
 namespace {
 
 using http::method;
 using test::fake_exchange;
+using test::heap_allocations;
 using test::serve;
 
 /// Runs `f` as the handler of `GET /*path`, in a process.
@@ -239,11 +226,11 @@ TEST(Context, AnswersASmallRequestWithoutTheHeapOnceItIsWarm) {
     std::size_t before = 0;
     for (int i = 0; i < 3; ++i) {
         x.response.clear();
-        before = heap_allocations;
+        before = heap_allocations();
         const task<> done = h(x);
         ASSERT_TRUE(done.empty());
     }
-    EXPECT_EQ(heap_allocations, before);
+    EXPECT_EQ(heap_allocations(), before);
     EXPECT_EQ(x.response.body, R"({"id":"100001","pid":"200002","page":"two words","n":42})");
 }
 

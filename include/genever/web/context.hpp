@@ -137,8 +137,9 @@ public:
             put_json(status, value);
         } else {
             static_assert(boost::json::has_value_from<T>::value,
-                          "genever: this type cannot be rendered as JSON: describe it with BOOST_DESCRIBE_STRUCT, or "
-                          "give it a tag_invoke for boost::json::value_from");
+                          "genever: this type cannot be rendered as JSON: describe it with BOOST_DESCRIBE_STRUCT "
+                          "(and, if it has bases, specialise boost::json::is_described_class), or give it a "
+                          "tag_invoke for boost::json::value_from");
             unsigned char buffer[json_scratch];
             boost::json::monotonic_resource memory(buffer, sizeof buffer);
             put_json(status, boost::json::value_from(value, boost::json::storage_ptr{&memory}));
