@@ -5,10 +5,12 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 namespace genever::log {
 
@@ -60,6 +62,8 @@ standard_error& standard() {
     return s;
 }
 
+std::atomic<std::size_t> reported_lost{0};
+
 std::shared_ptr<const std::function<void(level, std::string_view)>> sink;
 
 } // namespace
@@ -89,10 +93,16 @@ void set_sink(std::function<void(level, std::string_view)> to) {
 
 void flush() noexcept {
     try {
-        // The queue is served in order: once the pool has ended, everything has been written.
-        standard().logger->flush();
-        while (standard().pool->queue_size() != 0) std::this_thread::yield();
-        standard().logger->sinks().front()->flush();
+        auto& s = standard();
+        if (const std::size_t lost = s.pool->overrun_counter(); lost > reported_lost) {
+            s.logger->log(spdlog::level::warn, "{} log entries were dropped: they came faster than they could be written",
+                          lost - reported_lost);
+            reported_lost = lost;
+        }
+        s.logger->flush();
+        // One entry may still be on its way from the queue to the sink, whose lock the flush below waits for.
+        while (s.pool->queue_size() != 0) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        s.logger->sinks().front()->flush();
     } catch (...) {
         // Nothing can be done about a log that cannot be written.
     }

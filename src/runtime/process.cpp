@@ -36,15 +36,38 @@ bool alive(const process& p, pid id) noexcept {
 void* allocate_frame(std::size_t size) {
     if (process* p = newborn) {
         newborn = nullptr;
-        if (frames_in_cells && size <= frame_room) return p->frame_storage();
+        if (frames_in_cells && size <= frame_room) {
+            p->guest.store(cell_guest::other, std::memory_order_relaxed); // until it proves to be the root
+            return p->frame_storage();
+        }
     }
     return pool_allocate(size);
 }
 
 void free_frame(void* frame, std::size_t size) noexcept {
-    if (frames_in_cells && size <= frame_room && cell_arena::instance().contains(frame)) return;
-    pool_free(frame, size);
+    if (!frames_in_cells || size > frame_room || !cell_arena::instance().contains(frame)) {
+        pool_free(frame, size);
+        return;
+    }
+    auto* p = reinterpret_cast<process*>(static_cast<char*>(frame) - sizeof(process));
+    if (p->guest.load(std::memory_order_relaxed) == cell_guest::none) return; // the root: the cell is its own
+    // acq_rel: whoever comes second, this or `leave_cell`, gives the cell back, and has seen what the first did
+    if (p->guest.exchange(cell_guest::none, std::memory_order_acq_rel) == cell_guest::abandoned)
+        cell_arena::instance().give(p);
 }
+
+namespace {
+
+/// Gives the cell of a process that has ended back, or leaves that to the frame that still lives in it.
+void leave_cell(process& p) noexcept {
+    if (p.guest.load(std::memory_order_relaxed) != cell_guest::none &&
+        p.guest.exchange(cell_guest::abandoned, std::memory_order_acq_rel) == cell_guest::other)
+        return;
+    p.guest.store(cell_guest::none, std::memory_order_relaxed);
+    cell_arena::instance().give(&p);
+}
+
+} // namespace
 
 process* find_block(pid p) noexcept {
     return p ? cell_arena::instance().at(p.slot()) : nullptr;
@@ -133,6 +156,7 @@ void release_claim(process& p) noexcept {
 
 namespace {
 
+/// False, and `m` stays the caller's, when nobody lives under `to`.
 bool deliver(pid to, message* m, message_list process::*lane) noexcept {
     process* p = find_block(to);
     bool push = false;
@@ -148,15 +172,25 @@ bool deliver(pid to, message* m, message_list process::*lane) noexcept {
             if (p->wants_mail) push = consume(*p, wake_reason::ready);
         }
     }
-    if (!delivered) m->type->drop(m, exit_kind::noproc);
     if (push) push_ready(*p);
     return delivered;
 }
 
 } // namespace
 
-bool post(pid to, message* m) noexcept { return deliver(to, m, &process::inbox); }
-bool post_system(pid to, message* m) noexcept { return deliver(to, m, &process::system); }
+bool post_or_keep(pid to, message* m) noexcept { return deliver(to, m, &process::inbox); }
+
+bool post(pid to, message* m) noexcept {
+    if (deliver(to, m, &process::inbox)) return true;
+    m->type->drop(m, exit_kind::noproc);
+    return false;
+}
+
+bool post_system(pid to, message* m) noexcept {
+    if (deliver(to, m, &process::system)) return true;
+    m->type->drop(m, exit_kind::noproc);
+    return false;
+}
 
 // ---- links and monitors
 namespace {
@@ -238,14 +272,16 @@ process_birth::process_birth(runtime_core* home) : p_(nullptr) {
 
 process_birth::~process_birth() {
     newborn = nullptr;
-    if (p_) cell_arena::instance().give(p_);
+    if (p_) leave_cell(*p_);
 }
 
 pid process_birth::start(task<> root, const spawn_options* options) {
     newborn = nullptr;
+    if (root.empty()) root = process_main([] {}); // it was done before it began
     process& p = *std::exchange(p_, nullptr);
     const pid id = pid_of(p);
     p.root = root.release();
+    if (p.root.address() == p.frame_storage()) p.guest.store(cell_guest::none, std::memory_order_relaxed);
     promise_base& first = p.root.promise();
     first.self = &p;
     first.continuation = nullptr;
@@ -357,7 +393,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
         for (auto [ref, watcher] : x->watchers)
             deliver_down(watcher, monitor_ref{ref}, id, reason);
     }
-    cell_arena::instance().give(&p);
+    leave_cell(p);
     thread_state* t = this_thread();
     t->ended.store(t->ended.load(std::memory_order_relaxed) + 1, std::memory_order_release);
 }

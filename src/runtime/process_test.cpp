@@ -401,3 +401,31 @@ TEST(Runtime, TheWorkersSendToEachOtherWithoutLoss) {
     });
     EXPECT_EQ(sum, 4L * n * (n - 1) / 2);
 }
+
+TEST(Process, MayRunATaskThatAPlainFunctionMade) {
+    static task<> kept; // made while a process is, and living longer than that process
+    under_seeds([](simulation& sim) {
+        std::atomic<int> alive = 0;
+        sim.run([&]() -> task<> {
+            spawn([] { return task<>{}; });
+            auto [p, ref] = spawn_monitor([] {
+                auto inner = [](int n) -> task<> {
+                    for (int i = 0; i < n; ++i) co_await yield();
+                };
+                auto outer = [](task<> first) -> task<> { co_await std::move(first); };
+                kept = inner(1);
+                return outer(inner(3));
+            });
+            co_await receive([](const down& d) { EXPECT_EQ(d.reason.kind(), exit_kind::normal); });
+            for (int i = 0; i < 200; ++i)
+                spawn([](counted c) -> task<> {
+                    (void)c;
+                    co_await yield();
+                }, counted{alive});
+            kept = task<>{};
+            co_await sleep_for(1s);
+            (void)p;
+        });
+        EXPECT_EQ(alive, 0);
+    });
+}

@@ -46,7 +46,8 @@ struct timer_entry : timer_node {
     std::int64_t every; // 0: once
     message_factory make;
     std::shared_ptr<timer_entry> keep;
-    std::atomic<bool> cancelled{false};
+    spinlock sending; // held while a message goes out, and by a cancel: after that none does
+    bool cancelled = false;
 };
 
 std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept {
@@ -79,7 +80,6 @@ std::shared_ptr<timer_entry> start_timer(pid to, duration first, duration every,
 }
 
 void fire_entry(std::shared_ptr<timer_entry> e) {
-    if (e->cancelled.load(std::memory_order_acquire)) return;
     if (!is_alive(e->to)) return;
     message* m = nullptr;
     try {
@@ -89,23 +89,26 @@ void fire_entry(std::shared_ptr<timer_entry> e) {
         exit_process(e->to, {}, exit_reason::from_exception(std::current_exception()));
         return;
     }
-    if (!post(e->to, m) || e->every == 0) return;
-    const std::int64_t now = this_thread()->core->now();
-    e->due += e->every;
-    if (e->due <= now) e->due += (now - e->due) / e->every * e->every + e->every; // skip what was missed
-    // A cancel that came meanwhile found nothing to take off the wheel: it left its mark, which is looked at
-    // again after the arming.
-    arm_entry(e);
-    if (e->cancelled.load(std::memory_order_seq_cst) && disarm(*e)) e->keep.reset();
+    bool sent = false;
+    {
+        spin_guard g{e->sending};
+        sent = !e->cancelled && post_or_keep(e->to, m);
+        if (sent && e->every != 0) {
+            const std::int64_t now = this_thread()->core->now();
+            e->due += e->every;
+            if (e->due <= now) e->due += (now - e->due) / e->every * e->every + e->every; // skip what was missed
+            arm_entry(e);
+        }
+    }
+    if (!sent) m->type->drop(m, exit_kind::noproc);
 }
 
 bool cancel_entry(const std::shared_ptr<timer_entry>& e) noexcept {
-    const bool first = !e->cancelled.exchange(true, std::memory_order_seq_cst);
-    if (disarm(*e)) {
-        auto keep = std::move(e->keep); // the caller's reference outlives it
-        return true;
-    }
-    return first && e->every != 0;
+    std::shared_ptr<timer_entry> keep; // let go of after the lock
+    spin_guard g{e->sending};
+    const bool first = !std::exchange(e->cancelled, true);
+    if (disarm(*e)) keep = std::move(e->keep);
+    return first && (keep || e->every != 0);
 }
 
 } // namespace detail

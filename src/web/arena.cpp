@@ -25,13 +25,14 @@ arena::~arena() {
 void* arena::allocate(std::size_t size, std::size_t align) {
     const auto address = reinterpret_cast<std::uintptr_t>(next_);
     const std::size_t padding = (align - address % align) % align;
-    if (size <= static_cast<std::size_t>(end_ - next_) && padding <= static_cast<std::size_t>(end_ - next_) - size) {
+    if (size <= static_cast<std::size_t>(end_ - next_) &&
+        padding <= static_cast<std::size_t>(end_ - next_) - size) {
         std::byte* p = next_ + padding;
         next_ = p + size;
         return p;
     }
-    constexpr std::size_t header =
-        (sizeof(chunk) + alignof(std::max_align_t) - 1) / alignof(std::max_align_t) * alignof(std::max_align_t);
+    constexpr std::size_t header = (sizeof(chunk) + alignof(std::max_align_t) - 1) /
+                                   alignof(std::max_align_t) * alignof(std::max_align_t);
     if (size > std::size_t{0} - header - 1) throw std::bad_alloc{};
     const std::size_t whole = std::max(chunk_size, header + size);
     auto* block = static_cast<std::byte*>(genever::detail::pool_allocate(whole));

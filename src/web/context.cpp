@@ -83,8 +83,10 @@ std::vector<std::string_view> context::query_all(std::string_view name) {
 }
 
 bind_error context::query_error(std::string_view name, bool present, bool decoded, std::string rule) {
-    if (!present) rule = "is required";
-    else if (!decoded) rule = "has an invalid percent escape";
+    if (!present)
+        rule = "is required";
+    else if (!decoded)
+        rule = "has an invalid percent escape";
     return {.status = 400, .message = std::move(rule), .path = std::string{name}};
 }
 
@@ -98,8 +100,10 @@ std::optional<bind_error> context::check_content_type() const {
 bind_error context::describe(http::body_error e) {
     switch (e) {
     case http::body_error::too_large: return {.status = 413, .message = "the body is too large", .path = {}};
-    case http::body_error::timeout: return {.status = 408, .message = "the body did not come in time", .path = {}};
-    case http::body_error::malformed: return {.status = 400, .message = "the body's chunks are malformed", .path = {}};
+    case http::body_error::timeout:
+        return {.status = 408, .message = "the body did not come in time", .path = {}};
+    case http::body_error::malformed:
+        return {.status = 400, .message = "the body's chunks are malformed", .path = {}};
     case http::body_error::disconnected: break;
     }
     return {.status = 400, .message = "the client went away", .path = {}};

@@ -31,7 +31,9 @@ void with(std::string_view target, std::function<void(context&)> f) {
     app.any("/*path", std::move(f));
     serve(app, x);
 }
-std::string seen(const std::optional<std::string_view>& v) { return v ? "<" + std::string{*v} + ">" : "nothing"; }
+std::string seen(const std::optional<std::string_view>& v) {
+    return v ? "<" + std::string{*v} + ">" : "nothing";
+}
 
 TEST(Context, TellsWhatTheRequestIs) {
     fake_exchange x{method::put, "/a/b?c=d", {{"Host", "h"}, {"X-Y", "1"}, {"x-y", "2"}}};
@@ -73,8 +75,10 @@ template <class T>
 std::string as(context& c, std::string_view name) {
     const auto v = c.query_as<T>(name);
     if (!v) return std::to_string(v.error().status) + " " + v.error().path + " " + v.error().message;
-    if constexpr (std::is_same_v<T, std::string>) return *v;
-    else return std::to_string(*v);
+    if constexpr (std::is_same_v<T, std::string>)
+        return *v;
+    else
+        return std::to_string(*v);
 }
 
 TEST(Context, ReadsQueryParametersAsValuesWholeOrNotAtAll) {
@@ -114,19 +118,15 @@ TEST(Context, MakesResponses) {
     const row rows[] = {
         {[](context& c) { c.text(201, "hi"); }, 201, "text/plain; charset=utf-8", "hi"},
         {[](context& c) { c.html(200, "<p>"); }, 200, "text/html; charset=utf-8", "<p>"},
-        {[](context& c) { c.bytes(200, "image/png", std::string_view{"\0x", 2}); }, 200, "image/png", nullptr},
+        {[](context& c) { c.bytes(200, "image/png", std::string_view{"\0x", 2}); }, 200, "image/png",
+         nullptr},
         {[](context& c) { c.json(200, {{"a", 1}}); }, 200, "application/json; charset=utf-8", R"({"a":1})"},
         {[](context& c) { c.text(200, "x"), c.no_content(); }, 204, "", ""},
-        {[](context& c) { c.text(200, "x"), c.json(200, {{"b", true}}); },
-         200,
-         "application/json; charset=utf-8",
-         R"({"b":true})"},
-        {[](context& c) { c.abort_with(418, "no \"coffee\""); },
-         418,
-         "application/json; charset=utf-8",
+        {[](context& c) { c.text(200, "x"), c.json(200, {{"b", true}}); }, 200,
+         "application/json; charset=utf-8", R"({"b":true})"},
+        {[](context& c) { c.abort_with(418, "no \"coffee\""); }, 418, "application/json; charset=utf-8",
          R"({"error":{"status":418,"message":"no \"coffee\""}})"},
-        {[](context& c) { c.abort_with({.status = 422, .message = "is required", .path = "$.a"}); },
-         422,
+        {[](context& c) { c.abort_with({.status = 422, .message = "is required", .path = "$.a"}); }, 422,
          "application/json; charset=utf-8",
          R"({"error":{"status":422,"message":"is required","path":"$.a"}})"},
     };
@@ -219,7 +219,9 @@ TEST(Context, KeepsValuesOfAnyTypeUntilTheRequestEnds) {
 TEST(Context, AnswersASmallRequestWithoutTheHeapOnceItIsWarm) {
     router app;
     app.get("/users/:id/posts/:pid", [](context& c) {
-        c.json(200, {{"id", c.param("id")}, {"pid", c.param("pid")}, {"page", c.query_or("page", "1")}, {"n", 42}});
+        c.json(
+            200,
+            {{"id", c.param("id")}, {"pid", c.param("pid")}, {"page", c.query_or("page", "1")}, {"n", 42}});
     });
     const http::handler h = app;
     fake_exchange x{method::get, "/users/100001/posts/200002?page=two+words"};

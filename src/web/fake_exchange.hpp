@@ -26,7 +26,8 @@ struct exchange_parts {
 class fake_exchange final : private exchange_parts, public http::exchange {
 public:
     /// The fields' views must outlive this.
-    explicit fake_exchange(http::method m, std::string_view target, std::initializer_list<http::field> fields = {})
+    explicit fake_exchange(http::method m, std::string_view target,
+                           std::initializer_list<http::field> fields = {})
         : http::exchange(request_, response_, "192.0.2.7") {
         target_ = target;
         fields_ = fields;

@@ -48,7 +48,8 @@ bool is_whole(double d) noexcept { return std::trunc(d) == d; }
 } // namespace
 
 std::optional<bind_error> json_document::parse(std::string_view text) {
-    if (text.empty()) return bind_error{.status = 400, .message = "the body is empty; JSON is expected", .path = {}};
+    if (text.empty())
+        return bind_error{.status = 400, .message = "the body is empty; JSON is expected", .path = {}};
     unsigned char scratch[2048];
     boost::json::parser parser(boost::json::storage_ptr{}, boost::json::parse_options{}, scratch);
     parser.reset(boost::json::storage_ptr{&memory_});
@@ -64,7 +65,8 @@ std::optional<bind_error> json_document::parse(std::string_view text) {
         return std::nullopt;
     }
     return bind_error{.status = 400,
-                      .message = "the body is not JSON: " + error.message() + " at byte " + std::to_string(parsed),
+                      .message =
+                          "the body is not JSON: " + error.message() + " at byte " + std::to_string(parsed),
                       .path = {}};
 }
 
@@ -90,7 +92,8 @@ bool read_signed(const boost::json::value& v, std::int64_t& out, std::int64_t lo
         fits = true;
     }
     if (fits && out >= low && out <= high) return true;
-    return wrong_shape(e, at, "must be an integer from " + std::to_string(low) + " to " + std::to_string(high));
+    return wrong_shape(e, at,
+                       "must be an integer from " + std::to_string(low) + " to " + std::to_string(high));
 }
 
 bool read_unsigned(const boost::json::value& v, std::uint64_t& out, std::uint64_t high, const json_place& at,
@@ -110,7 +113,8 @@ bool read_unsigned(const boost::json::value& v, std::uint64_t& out, std::uint64_
     return wrong_shape(e, at, "must be an integer from 0 to " + std::to_string(high));
 }
 
-bool read_double(const boost::json::value& v, double& out, double limit, const json_place& at, bind_error& e) {
+bool read_double(const boost::json::value& v, double& out, double limit, const json_place& at,
+                 bind_error& e) {
     if (const auto* d = v.if_double())
         out = *d;
     else if (const auto* i = v.if_int64())

@@ -16,9 +16,8 @@ void append_json(std::string& out, const boost::json::value& v) {
     std::size_t room = std::max<std::size_t>(out.capacity() - start, 256);
     while (!writer.done()) {
         const std::size_t used = out.size();
-        out.resize_and_overwrite(used + room, [&](char* p, std::size_t) {
-            return used + writer.read(p + used, room).size();
-        });
+        out.resize_and_overwrite(
+            used + room, [&](char* p, std::size_t) { return used + writer.read(p + used, room).size(); });
         room = std::max<std::size_t>(out.size(), 256);
     }
     if (!is_ascii(std::string_view{out}.substr(start))) repair_utf8(out, start);

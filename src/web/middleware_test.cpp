@@ -4,11 +4,13 @@
 #include "web/fake_exchange.hpp"
 
 #include <genever/base/log.hpp>
+#include <genever/runtime/process.hpp>
 #include <genever/runtime/time.hpp>
 
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -119,6 +121,38 @@ TEST(Middleware, SeesTheExceptionsOfWhatItCalls) {
     EXPECT_EQ(seen, (std::vector<std::string>{"plain", "waits"}));
 }
 
+TEST(Middleware, IsDestroyedWithItsRequestAtTheHandlersSuspension) {
+    std::string trace;
+    struct leaves {
+        std::string* trace;
+        char mark;
+        ~leaves() { *trace += mark; }
+    };
+    simulation sim{1};
+    fake_exchange x{method::get, "/"};
+    router app;
+    app.use(logger([&](const access_record&) { trace += 'L'; }), recovery([&](auto&&...) { trace += 'R'; }));
+    app.use([&](context& c, next n) -> task<> {
+        const leaves outer{&trace, 'o'};
+        co_await n(c);
+        trace += '!';
+    });
+    app.get("/", [&](context& c) -> task<> {
+        c.set("kept", std::shared_ptr<void>{nullptr, [&](void*) { trace += 'v'; }});
+        const leaves inner{&trace, 'i'};
+        co_await sleep_for(infinity);
+        trace += '!';
+    });
+    const http::handler h = app;
+    sim.run([&]() -> task<> {
+        const pid request = spawn([&]() -> task<> { co_await h(x); });
+        co_await sleep_for(1s);
+        exit(request, exit_kind::killed);
+        co_await sleep_for(1s);
+    });
+    EXPECT_EQ(trace, "iov");
+}
+
 // --- recovery ------------------------------------------------------------------------------------------------
 
 constexpr const char* internal_error = R"(500 {"error":{"status":500,"message":"Internal Server Error"}})";
@@ -169,7 +203,8 @@ TEST(Recovery, AnswersACrashWith500AndReportsIt) {
     EXPECT_EQ(get(h, "/coroutine"), internal_error);
     EXPECT_EQ(get(h, "/waits"), internal_error);
     EXPECT_EQ(get(h, "/fine"), "200 fine");
-    EXPECT_EQ(reported.seen, (std::vector<std::string>{"/plain: plain", "/coroutine: coroutine", "/waits: int 7"}));
+    EXPECT_EQ(reported.seen,
+              (std::vector<std::string>{"/plain: plain", "/coroutine: coroutine", "/waits: int 7"}));
     fake_exchange x{method::get, "/plain"};
     x.response.close = true;
     serve(h, x);
@@ -205,7 +240,8 @@ TEST(Recovery, ReportsToTheLogUnlessToldOtherwise) {
     log::flush();
     log::set_sink({});
     ASSERT_EQ(lines.size(), 1u);
-    for (const char* part : {"GET /plain?\\x1b[2J from 192.0.2.7", "route: /plain", "std::runtime_error", "plain"})
+    for (const char* part :
+         {"GET /plain?\\x1b[2J from 192.0.2.7", "route: /plain", "std::runtime_error", "plain"})
         EXPECT_NE(lines[0].find(part), std::string::npos) << part << " in " << lines[0];
 }
 
@@ -214,7 +250,8 @@ TEST(Recovery, ReportsToTheLogUnlessToldOtherwise) {
 TEST(Logger, ReportsEachRequestWithItsLatency) {
     std::vector<std::string> lines;
     router app;
-    app.use(logger([&](const access_record& r) { lines.push_back(to_string(r)); }), recovery([](auto&&...) {}));
+    app.use(logger([&](const access_record& r) { lines.push_back(to_string(r)); }),
+            recovery([](auto&&...) {}));
     add_crashing_routes(app);
     app.get("/slow", [](context& c) -> task<> {
         co_await sleep_for(1500us);
@@ -239,8 +276,8 @@ TEST(Logger, ReportsEachRequestWithItsLatency) {
     EXPECT_EQ(lines[2], "192.0.2.7 GET /plain 500 " + error_size + " 0us");
     EXPECT_EQ(lines[3], "192.0.2.7 GET /slow 202 4 1500us");
     EXPECT_EQ(lines[4], "192.0.2.7 GET /pieces 200 9 0us");
-    EXPECT_EQ(lines[5].substr(0, 30), "192.0.2.7 GET /unknown 404 50 ");
-    EXPECT_EQ(lines[6].substr(0, 30), "192.0.2.7 DELETE /fine 405 59 ");
+    EXPECT_EQ(lines[5].substr(0, 30), "192.0.2.7 GET /unknown 404 46 ");
+    EXPECT_EQ(lines[6].substr(0, 30), "192.0.2.7 DELETE /fine 405 55 ");
 }
 
 TEST(Logger, CountsAnExceptionAs500AndHandsItOn) {
@@ -268,11 +305,14 @@ TEST(Logger, AndRecoveryCostNoCoroutineForAHandlerThatAnswersAtOnce) {
         router app;
         app.use(logger([&](const access_record&) { ++requests; }), recovery());
         bool empty = false;
-        app.get("/", [&](context& c, next n) -> task<> {
-            task<> rest = n(c);
-            empty = rest.empty();
-            return rest;
-        }, [](context& c) { c.text(200, "x"); });
+        app.get(
+            "/",
+            [&](context& c, next n) -> task<> {
+                task<> rest = n(c);
+                empty = rest.empty();
+                return rest;
+            },
+            [](context& c) { c.text(200, "x"); });
         fake_exchange x{method::get, "/"};
         const http::handler h = app;
         co_await h(x);

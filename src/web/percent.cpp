@@ -61,8 +61,9 @@ bool decodes_to(std::string_view raw, std::string_view text) noexcept {
 }
 
 void append_location(std::string& out, std::string_view in) {
-    static constexpr std::string_view allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                                "-._~:/?#[]@!$&'()*+,;=%";
+    static constexpr std::string_view allowed =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+        "-._~:/?#[]@!$&'()*+,;=%";
     static constexpr char digits[] = "0123456789ABCDEF";
     for (const char c : in) {
         if (allowed.contains(c)) {

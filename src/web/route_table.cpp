@@ -22,7 +22,9 @@ namespace {
 
 constexpr std::size_t index(http::method m) noexcept { return static_cast<std::size_t>(m); }
 
-bool safe_to_repeat_as_get(http::method m) noexcept { return m == http::method::get || m == http::method::head; }
+bool safe_to_repeat_as_get(http::method m) noexcept {
+    return m == http::method::get || m == http::method::head;
+}
 
 /// The answer to a path that exists with a slash more or less.
 void redirect_to_other_slash(context& c) {

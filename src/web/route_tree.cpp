@@ -49,7 +49,8 @@ std::vector<std::string> route_tree::insert(std::string_view pattern, route_numb
 // The three `add_` functions throw only where the new pattern still follows an old one, so that all they may leave
 // behind is a literal in two pieces, which no lookup can see.
 
-route_tree::node_index route_tree::add_literal(node_index at, std::string_view text, std::string_view pattern) {
+route_tree::node_index route_tree::add_literal(node_index at, std::string_view text,
+                                               std::string_view pattern) {
     while (!text.empty()) {
         if (text.front() == '/' && nodes_[at].wildcard != none)
             conflict(pattern, pattern_of(nodes_[at].wildcard),
@@ -63,8 +64,7 @@ route_tree::node_index route_tree::add_literal(node_index at, std::string_view t
             return made;
         }
         const std::string& there = nodes_[next].text;
-        const auto common =
-            static_cast<std::size_t>(std::ranges::mismatch(text, there).in1 - text.begin());
+        const auto common = static_cast<std::size_t>(std::ranges::mismatch(text, there).in1 - text.begin());
         if (common < there.size()) {
             // The child keeps its number and its first part; what it was moves into a new node behind it.
             const auto tail = static_cast<node_index>(nodes_.size());
@@ -85,7 +85,8 @@ route_tree::node_index route_tree::add_literal(node_index at, std::string_view t
     return at;
 }
 
-route_tree::node_index route_tree::add_param(node_index at, const std::string& name, std::string_view pattern) {
+route_tree::node_index route_tree::add_param(node_index at, const std::string& name,
+                                             std::string_view pattern) {
     if (nodes_[at].param == none) {
         const auto made = static_cast<node_index>(nodes_.size());
         nodes_.emplace_back();

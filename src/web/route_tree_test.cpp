@@ -95,8 +95,8 @@ TEST(RouteTree, PrefersAStaticSegmentOverAParameterInAnyOrderOfRegistration) {
 }
 
 TEST(RouteTree, TakesBackAChoiceThatLeadsNowhere) {
-    const table t{"/:a/b/c",  "/x/:b/d",      "/x/y/e",           "/cmd/:tool/:sub", "/cmd/vet/",
-                  "/cmd/go/", "/get/test/abc", "/get/:param/abc/", "/w/:a/*rest", "/w/z/w"};
+    const table t{"/:a/b/c",  "/x/:b/d",       "/x/y/e",           "/cmd/:tool/:sub", "/cmd/vet/",
+                  "/cmd/go/", "/get/test/abc", "/get/:param/abc/", "/w/:a/*rest",     "/w/z/w"};
     EXPECT_EQ(t.find("/x/y/e"), "/x/y/e");
     EXPECT_EQ(t.find("/x/y/d"), "/x/:b/d b=y");
     EXPECT_EQ(t.find("/x/b/c"), "/:a/b/c a=x");
@@ -184,8 +184,10 @@ TEST(RouteTree, RejectsConflictsNamingBothPatterns) {
 }
 
 TEST(RouteTree, AcceptsWhatOnlyLooksLikeAConflict) {
-    table t{"/cmd/:tool/:sub", "/cmd/vet", "/cmd/:tool/names", "/con:nection", "/con/:x", "/src", "/src/*path",
-            "/users/:id",      "/users/:id/posts/:pid", "/other/:name", "/search/:query", "/search/valid"};
+    table t{"/cmd/:tool/:sub", "/cmd/vet",       "/cmd/:tool/names",
+            "/con:nection",    "/con/:x",        "/src",
+            "/src/*path",      "/users/:id",     "/users/:id/posts/:pid",
+            "/other/:name",    "/search/:query", "/search/valid"};
     EXPECT_EQ(t.find("/src"), "/src");
     EXPECT_EQ(t.find("/src/"), "/src/*path path=/");
     EXPECT_EQ(t.find("/cmd/vet"), "/cmd/vet");
@@ -206,20 +208,13 @@ TEST(RouteTree, KeepsItsRoutesWhenARegistrationFails) {
 
 TEST(RouteTree, RejectsMalformedPatterns) {
     const std::pair<const char*, const char*> rows[] = {
-        {"", "must begin with '/'"},
-        {"ping", "must begin with '/'"},
-        {":a", "must begin with '/'"},
-        {"/a//b", "empty segment"},
-        {"/:", "needs a name"},
-        {"/a/:/b", "needs a name"},
-        {"/a/*", "needs a name"},
-        {"/:a:b", "end of its segment"},
-        {"/:a*b", "end of its segment"},
-        {"/*a*b", "end of its segment"},
-        {"/*a/b", "last segment"},
-        {"/a*b", "beginning of its segment"},
-        {"/:a/:a", "occurs twice"},
-        {"/:a/*a", "occurs twice"},
+        {"", "must begin with '/'"},     {"ping", "must begin with '/'"},
+        {":a", "must begin with '/'"},   {"/a//b", "empty segment"},
+        {"/:", "needs a name"},          {"/a/:/b", "needs a name"},
+        {"/a/*", "needs a name"},        {"/:a:b", "end of its segment"},
+        {"/:a*b", "end of its segment"}, {"/*a*b", "end of its segment"},
+        {"/*a/b", "last segment"},       {"/a*b", "beginning of its segment"},
+        {"/:a/:a", "occurs twice"},      {"/:a/*a", "occurs twice"},
     };
     for (const auto& [pattern, about] : rows) {
         table t;
@@ -279,8 +274,10 @@ std::optional<std::vector<std::string>> match_alone(const pieces& pattern, std::
 std::string rank(const pieces& pattern) {
     std::string r;
     for (const pattern_piece& p : pattern) {
-        if (p.kind == pattern_piece::type::literal) r += std::string(p.text.size(), 'a');
-        else r += p.kind == pattern_piece::type::param ? 'b' : 'c';
+        if (p.kind == pattern_piece::type::literal)
+            r += std::string(p.text.size(), 'a');
+        else
+            r += p.kind == pattern_piece::type::param ? 'b' : 'c';
     }
     return r;
 }
@@ -348,7 +345,8 @@ TEST(RouteTree, AgreesWithTryingEveryPatternInTurn) {
                 expected = t.patterns()[n];
                 std::size_t v = 0;
                 for (const pattern_piece& p : parsed[n])
-                    if (p.kind != pattern_piece::type::literal) expected += " " + p.text + "=" + (*values)[v++];
+                    if (p.kind != pattern_piece::type::literal)
+                        expected += " " + p.text + "=" + (*values)[v++];
             }
             hits += expected != "-";
             ASSERT_EQ(t.find(path), expected) << path << " in round " << round;

@@ -16,7 +16,8 @@ std::string route_group::prefix_below(std::string_view prefix) const {
 
 std::size_t route_group::add(http::method m, std::string_view pattern, std::vector<detail::step_ptr> chain,
                              bool immediate) {
-    const std::string whole = prefix_.empty() ? std::string{pattern} : detail::join_patterns(prefix_, pattern);
+    const std::string whole =
+        prefix_.empty() ? std::string{pattern} : detail::join_patterns(prefix_, pattern);
     const std::size_t number = state_->routes.size();
     std::vector<std::string> names = state_->trees[static_cast<std::size_t>(m)].insert(
         whole, static_cast<detail::route_tree::route_number>(number));
@@ -28,8 +29,7 @@ std::size_t route_group::add(http::method m, std::string_view pattern, std::vect
 router::router() : route_group(nullptr, {}, {}), owned_(std::make_unique<detail::router_state>()) {
     state_ = owned_.get();
 }
-router::router(const router& o)
-    : route_group(o), owned_(std::make_unique<detail::router_state>(*o.owned_)) {
+router::router(const router& o) : route_group(o), owned_(std::make_unique<detail::router_state>(*o.owned_)) {
     state_ = owned_.get();
 }
 router::router(router&& o) noexcept = default;

@@ -177,7 +177,8 @@ TEST(Router, DecodesParametersAfterSplittingAtRealSlashes) {
     EXPECT_EQ(get(h, "/files/%252F"), "200 %2F");
     EXPECT_EQ(get(h, "/files/%e4%Bd%A0"), "200 \xE4\xBD\xA0");
     EXPECT_EQ(get(h, "/tree/a%2Fb/c%3Fd"), "200 /a/b/c?d");
-    const std::string_view bad = R"(400 {"error":{"status":400,"message":"the path holds an invalid percent escape"}})";
+    const std::string_view bad =
+        R"(400 {"error":{"status":400,"message":"the path holds an invalid percent escape"}})";
     for (const char* target : {"/files/%", "/files/%4", "/files/%4x", "/files/a%zz", "/unknown/%"})
         EXPECT_EQ(get(h, target), bad) << target;
 }
@@ -185,7 +186,9 @@ TEST(Router, DecodesParametersAfterSplittingAtRealSlashes) {
 TEST(Router, MatchesLiteralTextThatCameEscaped) {
     router app;
     app.get("/ping", say("pong"));
-    app.get("/stra\xC3\x9F" "e/:n", [](context& c) { c.text(200, c.param("n")); });
+    app.get("/stra\xC3\x9F"
+            "e/:n",
+            [](context& c) { c.text(200, c.param("n")); });
     const http::handler h = app;
     EXPECT_EQ(get(h, "/%70ing"), "200 pong");
     EXPECT_EQ(get(h, "/stra%C3%9Fe/%37"), "200 7");

@@ -10,8 +10,8 @@ namespace genever::log {
 enum class level : std::uint8_t { debug, info, warning, error, off };
 
 /// Writes one entry (several lines are allowed) to the log. The text is copied; the writing happens on a thread
-/// of the log's own. When entries come faster than they can be written, the oldest unwritten ones are dropped and
-/// counted, and nobody waits. Any thread; throws nothing.
+/// of the log's own. When entries come faster than they can be written, the oldest unwritten ones are dropped,
+/// `flush` tells how many, and nobody waits. Any thread; throws nothing.
 void write(level l, std::string_view text) noexcept;
 
 /// Entries below this level are not written. The default is `info`, or what the environment's GENEVER_LOG says

@@ -136,10 +136,11 @@ public:
         if constexpr (std::is_same_v<T, boost::json::value>) {
             put_json(status, value);
         } else {
-            static_assert(boost::json::has_value_from<T>::value,
-                          "genever: this type cannot be rendered as JSON: describe it with BOOST_DESCRIBE_STRUCT "
-                          "(and, if it has bases, specialise boost::json::is_described_class), or give it a "
-                          "tag_invoke for boost::json::value_from");
+            static_assert(
+                boost::json::has_value_from<T>::value,
+                "genever: this type cannot be rendered as JSON: describe it with BOOST_DESCRIBE_STRUCT "
+                "(and, if it has bases, specialise boost::json::is_described_class), or give it a "
+                "tag_invoke for boost::json::value_from");
             unsigned char buffer[json_scratch];
             boost::json::monotonic_resource memory(buffer, sizeof buffer);
             put_json(status, boost::json::value_from(value, boost::json::storage_ptr{&memory}));

@@ -141,7 +141,8 @@ protected:
     }
     std::string prefix_below(std::string_view prefix) const;
     /// Gives the route's place in the list.
-    std::size_t add(http::method m, std::string_view pattern, std::vector<detail::step_ptr> chain, bool immediate);
+    std::size_t add(http::method m, std::string_view pattern, std::vector<detail::step_ptr> chain,
+                    bool immediate);
 
     detail::router_state* state_;
     std::string prefix_;

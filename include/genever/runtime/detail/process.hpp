@@ -58,6 +58,7 @@ struct mail_waiter {
 };
 
 inline constexpr std::size_t cell_size = 256;
+enum class cell_guest : std::uint8_t { none, other, abandoned };
 
 struct alignas(64) process : process_head {
     // ---- under `lock`
@@ -91,6 +92,10 @@ struct alignas(64) process : process_head {
     std::uint32_t operations;            // awaits so far: the owner's; every 128th yields
     parking asked;                       // the owner's: what the coroutine asked for as it suspended
     std::atomic<bool> attention;         // set under `lock`, read by the owner: a kill or an interrupt waits
+
+    // Who lives in the rest of the cell: nobody or the root, or some other frame that was made while the process was;
+    // a cell is not used again while such a frame lives.
+    std::atomic<cell_guest> guest;
 
     // The rest of the cell holds the first frame when it fits.
     char* frame_storage() noexcept { return reinterpret_cast<char*>(this + 1); }
@@ -144,7 +149,9 @@ void release_claim(process& p) noexcept;
 /// Hands over a message for the user lane. False, and the message is dropped with `noproc`, when nobody lives
 /// under `to`.
 bool post(pid to, message* m) noexcept;
-/// The same for the system lane.
+/// The same, but a message that nobody gets stays the caller's.
+bool post_or_keep(pid to, message* m) noexcept;
+/// The same as `post` for the system lane.
 bool post_system(pid to, message* m) noexcept;
 
 /// The block of a pid that may have lived; check the generation under its lock. Null for a pid that never was.

@@ -127,7 +127,8 @@ bool read_json(const boost::json::value& v, T& out, const json_place& at, bind_e
         return read_bool(v, out, at, e);
     } else if constexpr (std::signed_integral<T>) {
         std::int64_t n = 0;
-        if (!read_signed(v, n, std::numeric_limits<T>::min(), std::numeric_limits<T>::max(), at, e)) return false;
+        if (!read_signed(v, n, std::numeric_limits<T>::min(), std::numeric_limits<T>::max(), at, e))
+            return false;
         out = static_cast<T>(n);
         return true;
     } else if constexpr (std::unsigned_integral<T>) {
@@ -170,13 +171,15 @@ bool read_json(const boost::json::value& v, T& out, const json_place& at, bind_e
         out.clear();
         if constexpr (requires { out.reserve(a->size()); }) out.reserve(a->size());
         for (std::size_t i = 0; i < a->size(); ++i)
-            if (!read_json((*a)[i], out.emplace_back(), json_place{.parent = &at, .index = i}, e)) return false;
+            if (!read_json((*a)[i], out.emplace_back(), json_place{.parent = &at, .index = i}, e))
+                return false;
         return true;
     } else {
-        static_assert(sizeof(T) == 0,
-                      "genever: this type cannot be read from JSON. It must be bool, a number, std::string, an enum or "
-                      "struct described with BOOST_DESCRIBE_ENUM or BOOST_DESCRIBE_STRUCT, std::optional, a vector, "
-                      "list or deque (not of bool), a map from std::string, or boost::json::value");
+        static_assert(
+            sizeof(T) == 0,
+            "genever: this type cannot be read from JSON. It must be bool, a number, std::string, an enum or "
+            "struct described with BOOST_DESCRIBE_ENUM or BOOST_DESCRIBE_STRUCT, std::optional, a vector, "
+            "list or deque (not of bool), a map from std::string, or boost::json::value");
         return false;
     }
 }
@@ -184,7 +187,8 @@ bool read_json(const boost::json::value& v, T& out, const json_place& at, bind_e
 /// Parses and reads in one go.
 template <class T>
 std::expected<T, bind_error> parse_json(std::string_view text) {
-    static_assert(std::default_initializable<T>, "genever: a type read from JSON must be default-constructible");
+    static_assert(std::default_initializable<T>,
+                  "genever: a type read from JSON must be default-constructible");
     json_document doc;
     if (auto e = doc.parse(text)) return std::unexpected(std::move(*e));
     std::expected<T, bind_error> out{};

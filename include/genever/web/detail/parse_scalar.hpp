@@ -12,9 +12,10 @@
 namespace genever::web::detail {
 
 template <class T>
-concept query_scalar = std::same_as<T, bool> || std::same_as<T, std::string> || std::floating_point<T> ||
-                       (std::integral<T> && !std::same_as<T, char> && !std::same_as<T, wchar_t> &&
-                        !std::same_as<T, char8_t> && !std::same_as<T, char16_t> && !std::same_as<T, char32_t>);
+concept query_scalar =
+    std::same_as<T, bool> || std::same_as<T, std::string> || std::floating_point<T> ||
+    (std::integral<T> && !std::same_as<T, char> && !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
+     !std::same_as<T, char16_t> && !std::same_as<T, char32_t>);
 
 /// Reads all of `s`, in the decimal notation of std::from_chars: no leading `+` or space; numbers are finite; truth is
 /// `true` or `1`, `false` or `0`.

@@ -100,9 +100,10 @@ inline constexpr bool is_immediate = [] {
 template <class F>
 step_ptr make_handler(F&& f) {
     using stored = std::decay_t<F>;
-    static_assert(is_handler<stored>,
-                  "genever: a handler must look like `void(web::context&)` or `task<>(web::context&)` and be callable "
-                  "through const (no `mutable` lambda: it runs on several threads at once)");
+    static_assert(
+        is_handler<stored>,
+        "genever: a handler must look like `void(web::context&)` or `task<>(web::context&)` and be callable "
+        "through const (no `mutable` lambda: it runs on several threads at once)");
     if constexpr (is_handler<stored>)
         return std::make_shared<const handler_step<stored>>(std::forward<F>(f));
     else
@@ -112,9 +113,10 @@ step_ptr make_handler(F&& f) {
 template <class F>
 step_ptr make_middleware(F&& f) {
     using stored = std::decay_t<F>;
-    static_assert(is_middleware<stored>,
-                  "genever: a middleware must look like `task<>(web::context&, web::next)` and be callable through "
-                  "const (no `mutable` lambda: it runs on several threads at once)");
+    static_assert(
+        is_middleware<stored>,
+        "genever: a middleware must look like `task<>(web::context&, web::next)` and be callable through "
+        "const (no `mutable` lambda: it runs on several threads at once)");
     if constexpr (is_middleware<stored>)
         return std::make_shared<const middleware_step<stored>>(std::forward<F>(f));
     else

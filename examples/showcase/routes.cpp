@@ -1,0 +1,159 @@
+#include "routes.hpp"
+
+#include "rate_limiter.hpp"
+#include "siblings.hpp"
+#include "tree.hpp"
+
+#include <genever/genever.hpp>
+
+#include <ctime>
+#include <stdexcept>
+#include <string>
+
+namespace showcase {
+
+using namespace genever;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Names, not pids: they survive every restart.
+const server_ref<rate_limiter> limiter{"rate_limiter"};
+const server_ref<hit_counter> hits{"hit_counter"};
+const server_ref<heartbeat> heart{"heartbeat"};
+
+void ping(web::context& c) { c.json(200, {{"message", "pong"}}); }
+
+void plaintext(web::context& c) { c.bytes(200, "text/plain", "Hello, World!"); }
+
+void user_post(web::context& c) { c.json(200, {{"id", c.param("id")}, {"pid", c.param("pid")}}); }
+
+task<> count_hit(web::context& c) {
+    const std::string ip{c.param("ip")};
+    hits.cast(hit_counter::hit{});
+    limiter.cast(rate_limiter::increment{ip});
+    rate_limiter::get_count question{ip};
+    const std::uint64_t n = co_await limiter.call(std::move(question));
+    c.json(200, {{"ip", ip}, {"count", n}});
+}
+
+/// At most `limit` requests a window for each client address.
+struct limited {
+    std::uint64_t limit;
+
+    task<> operator()(web::context& c) const {
+        rate_limiter::acquire question{std::string{c.client_address()}};
+        const auto answer = co_await limiter.call(std::move(question));
+        const auto seconds = std::chrono::ceil<std::chrono::seconds>(std::max<duration>(answer.until_reset, 1ns));
+        c.set_header("X-RateLimit-Limit", std::to_string(limit));
+        c.set_header("X-RateLimit-Remaining", std::to_string(answer.remaining));
+        c.set_header("X-RateLimit-Reset", std::to_string(seconds.count()));
+        if (answer.allowed) {
+            c.json(200, {{"message", "within the limit"}});
+        } else {
+            c.set_header("Retry-After", std::to_string(seconds.count()));
+            c.abort_with(429, "too many requests: try again in " + std::to_string(seconds.count()) + " s");
+        }
+    }
+};
+
+/// Starts background work and waits for it. Its panic is its own.
+task<> process(web::context& c) {
+    const bool panic = c.query_or("panic", "0") == "1";
+    wait_group wg;
+    wg.go([panic]() -> task<> {
+        co_await sleep_for(100ms);
+        if (panic) throw std::runtime_error("the background task panics");
+    });
+    co_await wg.wait();
+    c.json(200, {{"message", "Processing initiated"}});
+}
+
+void panic(web::context&) { throw std::runtime_error("the handler panics"); }
+
+std::int64_t cpu_microseconds() {
+    timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * 1'000'000LL + t.tv_nsec / 1000;
+}
+
+/// Burns CPU without a pause, as a computation would.
+void work(web::context& c) {
+    constexpr std::int64_t most = 10'000'000;
+    const auto us = c.query_as<std::int64_t>("us");
+    if (!us) return c.abort_with(us.error());
+    if (*us < 0 || *us > most) return c.abort_with(400, "us must be from 0 to 10000000");
+    const std::int64_t end = cpu_microseconds() + *us;
+    while (cpu_microseconds() < end) {
+    }
+    c.json(200, {{"us", *us}});
+}
+
+task<> echo(web::context& c) {
+    auto body = co_await c.body();
+    if (!body) {
+        switch (body.error()) {
+        case http::body_error::too_large: c.abort_with(413, "the body is larger than 1 MiB"); break;
+        case http::body_error::timeout: c.abort_with(408, "the body did not come in time"); break;
+        default: c.abort_with(400, "the body is malformed"); break;
+        }
+        co_return;
+    }
+    const std::string_view type = c.header("Content-Type");
+    c.bytes(200, type.empty() ? "application/octet-stream" : type, *body);
+}
+
+task<> tree(web::context& c) {
+    auto t = co_await describe_tree();
+    c.json(200, t);
+}
+
+/// Makes a child crash: those that can throw, the others by a kill. False: there is none of that name.
+bool make_crash(std::string_view child, pid p) {
+    if (child == "rate_limiter") return limiter.cast(rate_limiter::crash{});
+    if (child == "hit_counter") return hits.cast(hit_counter::crash{});
+    if (child == "heartbeat") return heart.cast(heartbeat::crash{});
+    exit(p, exit_kind::killed);
+    return true;
+}
+
+task<> crash(web::context& c) {
+    const std::string child{c.param("child")};
+    const pid old = whereis(child);
+    if (!old) {
+        c.abort_with(404, "there is no supervised process of that name: see /tree");
+        co_return;
+    }
+    make_crash(child, old);
+    // The name is free from the crash to the restart.
+    for (int waited = 0; waited < 5000; ++waited) {
+        const pid now = whereis(child);
+        if (now && now != old) {
+            c.json(200, {{"child", child}, {"old", to_string(old)}, {"new", to_string(now)}});
+            co_return;
+        }
+        co_await sleep_for(1ms);
+    }
+    c.abort_with(503, "it has not been restarted within 5 s");
+}
+
+} // namespace
+
+web::router routes(std::uint64_t limit) {
+    web::router app;
+    app.use(web::logger(), web::recovery());
+    app.get("/ping", ping).name("ping");
+    app.get("/plaintext", plaintext).name("plaintext");
+    app.get("/users/:id/posts/:pid", user_post).name("user_post");
+    app.get("/hits/:ip", count_hit).name("count_hit");
+    app.get("/limited", limited{limit}).name("limited");
+    app.get("/process", process).name("process");
+    app.get("/panic", panic).name("panic");
+    app.post("/crash/:child", crash).name("crash");
+    app.get("/tree", tree).name("tree");
+    app.get("/work", work).name("work");
+    app.post("/echo", echo).name("echo");
+    return app;
+}
+
+} // namespace showcase

@@ -1,0 +1,125 @@
+#include "timer_wheel.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <random>
+#include <vector>
+
+using namespace genever::detail;
+
+namespace {
+
+/// Timers whose wakes go nowhere: the ticket is stale from the start, so that only `armed` tells what has fired.
+struct timers {
+    process nobody{};
+    std::deque<timer_node> nodes;
+
+    timer_node& add(timer_wheel& w, std::int64_t when) {
+        timer_node& t = nodes.emplace_back();
+        t.ticket = {&nobody, 1};
+        w.add(t, when);
+        return t;
+    }
+};
+
+} // namespace
+
+TEST(TimerWheel, FiresAtTheDeadlineAndNotBefore) {
+    timer_wheel w{0};
+    timers all;
+    for (std::int64_t when : {1LL, 63LL, 64LL, 65LL, 4095LL, 4096LL, 1'000'000'007LL, 86'400'000'000'000LL}) {
+        timer_node& t = all.add(w, when);
+        w.expire(when - 1);
+        EXPECT_TRUE(t.armed) << when;
+        w.expire(when);
+        EXPECT_FALSE(t.armed) << when;
+    }
+}
+
+TEST(TimerWheel, RoundsUpToItsTick) {
+    timer_wheel w{16};
+    timers all;
+    timer_node& t = all.add(w, 100'000); // in the second tick of 65,536 ns: fires at its end
+    w.expire(131'071);
+    EXPECT_TRUE(t.armed);
+    w.expire(131'072);
+    EXPECT_FALSE(t.armed);
+}
+
+TEST(TimerWheel, AcceptsDeadlinesInThePastAndAtTheEndOfTime) {
+    timer_wheel w{16};
+    timers all;
+    w.expire(1'000'000'000);
+    timer_node& past = all.add(w, 5);
+    timer_node& never = all.add(w, timer_wheel::never);
+    w.expire(1'000'200'000);
+    EXPECT_FALSE(past.armed);
+    EXPECT_TRUE(never.armed);
+    EXPECT_GT(w.next_event(), 1'000'000'000);
+    EXPECT_TRUE(w.remove(never));
+    EXPECT_FALSE(w.remove(never));
+    EXPECT_EQ(w.sleep(), timer_wheel::never);
+}
+
+TEST(TimerWheel, TellsWhenASleeperMustWakeEarlier) {
+    timer_wheel w{0};
+    timers all;
+    all.add(w, 1000);
+    EXPECT_LE(w.sleep(), 1000);
+    timer_node& later = all.nodes.emplace_back();
+    timer_node& sooner = all.nodes.emplace_back();
+    EXPECT_FALSE(w.add(later, 5000));
+    EXPECT_TRUE(w.add(sooner, 10));
+    w.awake();
+    timer_node& awake = all.nodes.emplace_back();
+    EXPECT_FALSE(w.add(awake, 5));
+}
+
+TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
+    for (unsigned seed = 1; seed <= 20; ++seed) {
+        std::mt19937_64 random{seed};
+        timer_wheel w{0};
+        timers all;
+        struct expected {
+            timer_node* node;
+            std::int64_t when;
+            bool armed;
+        };
+        std::vector<expected> model;
+        std::int64_t now = 0;
+        for (int step = 0; step < 2000; ++step) {
+            switch (random() % 4) {
+            case 0:
+            case 1: {
+                const std::int64_t when = now + 1 + static_cast<std::int64_t>(random() >> (1 + random() % 50)) % 10'000'000'000;
+                model.push_back({&all.add(w, when), when, true});
+                break;
+            }
+            case 2:
+                if (!model.empty()) {
+                    expected& e = model[random() % model.size()];
+                    EXPECT_EQ(w.remove(*e.node), e.armed);
+                    e.armed = false;
+                }
+                break;
+            case 3: {
+                std::int64_t earliest = timer_wheel::never;
+                for (const auto& e : model)
+                    if (e.armed) earliest = std::min(earliest, e.when);
+                const std::int64_t next = w.sleep();
+                w.awake();
+                ASSERT_LE(next, earliest);
+                now = random() % 2 ? now + static_cast<std::int64_t>(random() >> (20 + random() % 40))
+                                   : std::max(now, next == timer_wheel::never ? now : next);
+                w.expire(now);
+                for (auto& e : model) {
+                    if (e.when <= now) e.armed = false;
+                    ASSERT_EQ(e.node->armed, e.armed) << "seed " << seed << ", step " << step;
+                }
+            }
+            }
+        }
+    }
+}
