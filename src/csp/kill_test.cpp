@@ -52,7 +52,8 @@ task<> yielding(shared&, int& n) {
 }
 task<> receiving(shared&, int& n) {
     witness w{n};
-    co_await receive([w](int) {});
+    auto clause = [w](int) {};
+    co_await receive(clause);
 }
 task<> receiving_with_an_end(shared&, int& n) {
     witness w{n};

@@ -72,6 +72,17 @@ template <class F>
     requires requires { &F::operator(); }
 struct clause_argument<F> : clause_argument<decltype(&F::operator())> {};
 
+/// GCC 12 destroys a closure (or another aggregate) with a destructor twice when it is made inside a co_await
+/// expression; one that has a name is safe.
+template <class F>
+constexpr void refuse_miscompiled_clause() {
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+    static_assert(std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
+                  "genever: GCC 12 miscompiles a clause that owns something (captures by value) inside co_await "
+                  "receive(...): give it a name first, auto clause = [x](int i) {...}, or capture by reference");
+#endif
+}
+
 template <class F>
 struct after_clause {
     duration delay;
@@ -138,8 +149,9 @@ auto make_receive(std::tuple<Clauses...> all, std::index_sequence<I...>) {
 
 /// The clause of `receive` for the case that nothing wanted comes within `delay` (0: only look).
 template <class F>
-detail::after_clause<F> after(duration delay, F f) {
-    return {delay, std::move(f)};
+detail::after_clause<std::decay_t<F>> after(duration delay, F&& f) {
+    detail::refuse_miscompiled_clause<F>();
+    return {delay, std::forward<F>(f)};
 }
 
 /// Takes the first message, in the order of arrival, whose type is the argument type of one of the clauses, and
@@ -151,16 +163,22 @@ detail::after_clause<F> after(duration delay, F f) {
 ///
 /// Killed while it waits, nothing has been taken.
 template <class... Clauses>
-auto receive(Clauses... clauses) {
+auto receive(Clauses&&... clauses) {
     static_assert(sizeof...(Clauses) > 0, "genever: receive needs at least one clause");
-    using last = std::tuple_element_t<sizeof...(Clauses) - 1, std::tuple<Clauses...>>;
+    using all = std::tuple<std::decay_t<Clauses>...>;
+    using last = std::tuple_element_t<sizeof...(Clauses) - 1, all>;
+    (
+        [] {
+            if constexpr (!detail::is_after<std::decay_t<Clauses>>) detail::refuse_miscompiled_clause<Clauses>();
+        }(),
+        ...);
     if constexpr (detail::is_after<last>) {
         static_assert(sizeof...(Clauses) > 1, "genever: receive with only an after clause is sleep_for");
-        return detail::make_receive(std::tuple<Clauses...>(std::move(clauses)...),
+        return detail::make_receive(all(std::forward<Clauses>(clauses)...),
                                     std::make_index_sequence<sizeof...(Clauses) - 1>{});
     } else {
-        return detail::receive_awaiter<detail::no_after, Clauses...>(
-            infinity, detail::no_after{}, std::tuple<Clauses...>(std::move(clauses)...));
+        return detail::receive_awaiter<detail::no_after, std::decay_t<Clauses>...>(
+            infinity, detail::no_after{}, all(std::forward<Clauses>(clauses)...));
     }
 }
 

@@ -271,7 +271,7 @@ struct call_message final : request {
         auto& s = *static_cast<S*>(server);
         auto& q = *static_cast<call_message*>(m.get());
         if constexpr (checked::deferred) {
-            from<reply> f{static_cast<call_message*>(m.release()), s.core_};
+            from<reply> f{static_cast<call_message*>(m.release()), &s};
             M v = std::move(q.value);
             if constexpr (is_task<decltype(s.handle(std::move(v), std::move(f)))>) {
                 return handle_deferred(s, std::move(v), std::move(f));

@@ -1,0 +1,33 @@
+// A program that is a supervision tree: `int main() { return genever::run(supervisor{...}); }`.
+#pragma once
+
+#include <genever/base/pid.hpp>
+#include <genever/otp/supervisor.hpp>
+#include <genever/runtime/runtime.hpp>
+#include <genever/runtime/task.hpp>
+
+#include <functional>
+#include <string>
+
+namespace genever {
+
+struct run_options {
+    /// The top supervisor's name.
+    std::string name = "root";
+    /// 0: one for each core. The environment's GENEVER_WORKERS goes before it.
+    unsigned workers = 0;
+    /// Empty: crash reports go to the log.
+    crash_handler on_crash = {};
+    /// Called in a process once the whole tree is up, with the top supervisor's pid. An exception ends the program.
+    std::function<task<>(pid top)> on_started = {};
+};
+
+/// Starts a runtime and, in it, the supervisor, and blocks until it has ended or SIGTERM or SIGINT comes, at which the
+/// tree is shut down in order. A second signal kills everything; a third one ends the program by its default action.
+///
+/// Returns what main should: 0 after an orderly end; 1, and a line in the log says why, if the tree did not start, or
+/// its top supervisor gave up or crashed; 128 + the signal's number after a second signal. To be called on the main
+/// thread, before other threads exist, for they would take the signals. SIGPIPE is ignored from then on.
+int run(supervisor top, run_options options = {});
+
+} // namespace genever

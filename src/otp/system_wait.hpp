@@ -1,0 +1,54 @@
+// Waiting for one particular message of the system lane, as Erlang's selective receive: all others stay where they are.
+#pragma once
+
+#include <genever/base/clock.hpp>
+#include <genever/runtime/detail/process.hpp>
+#include <genever/runtime/detail/timer.hpp>
+#include <genever/runtime/message.hpp>
+
+#include <coroutine>
+
+namespace genever::detail {
+
+/// `co_await system_wait{wanted, context, deadline}` gives the first message of the system lane for which
+/// `wanted(message, context)` holds; null at the deadline. `wanted` runs under the process's lock: only look.
+class system_wait : public mail_waiter {
+public:
+    using predicate = bool (*)(const message&, const void* context) noexcept;
+
+    system_wait(predicate wanted, const void* context, time_point deadline) noexcept;
+    system_wait(const system_wait&) = delete;
+    ~system_wait();
+
+    bool await_ready() noexcept;
+    template <task_promise_type P>
+    bool await_suspend(std::coroutine_handle<P> h) noexcept {
+        return suspend(static_cast<process&>(*h.promise().self), h);
+    }
+    message_ptr await_resume() noexcept { return std::move(found_); }
+
+private:
+    static bool woken(mail_waiter& w, process& p) noexcept;
+    bool suspend(process& p, std::coroutine_handle<> h) noexcept;
+    bool look(process& p) noexcept;
+    bool park_unless_found(process& p, std::coroutine_handle<> h) noexcept;
+    message* take(process& p) noexcept;
+
+    predicate wanted_;
+    const void* context_;
+    time_point deadline_;
+    message* seen_ = nullptr; // up to here nothing is wanted; only we take messages out, so it stays in the list
+    message_ptr found_;
+    std::coroutine_handle<> leaf_;
+    timer_node timer_;
+};
+
+/// Takes the first such message that is there already, or null. The process's own thread.
+message_ptr take_system_message(process& p, system_wait::predicate wanted, const void* context) noexcept;
+
+template <class T>
+const T* value_in(const message& m) noexcept {
+    return m.type == &value_message<T>::type_of ? &static_cast<const value_message<T>&>(m).value : nullptr;
+}
+
+} // namespace genever::detail
