@@ -1,5 +1,5 @@
-// libFuzzer: builds a route tree from the input's lines, looks the last one up, and compares with trying every pattern in
-// turn. Each line but the last is a pattern; those that do not fit are skipped.
+// libFuzzer: builds a route tree from the input's lines, looks the last one up, and compares with trying
+// every pattern in turn. Each line but the last is a pattern; those that do not fit are skipped.
 #include "web/pattern.hpp"
 #include "web/percent.hpp"
 #include "web/route_tree.hpp"

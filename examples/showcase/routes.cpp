@@ -32,8 +32,7 @@ task<> count_hit(web::context& c) {
     const std::string ip{c.param("ip")};
     hits.cast(hit_counter::hit{});
     limiter.cast(rate_limiter::increment{ip});
-    rate_limiter::get_count question{ip};
-    const std::uint64_t n = co_await limiter.call(std::move(question));
+    const std::uint64_t n = co_await limiter.call<rate_limiter::get_count>(ip);
     c.json(200, {{"ip", ip}, {"count", n}});
 }
 
@@ -42,8 +41,7 @@ struct limited {
     std::uint64_t limit;
 
     task<> operator()(web::context& c) const {
-        rate_limiter::acquire question{std::string{c.client_address()}};
-        const auto answer = co_await limiter.call(std::move(question));
+        const auto answer = co_await limiter.call<rate_limiter::acquire>(std::string{c.client_address()});
         const auto seconds = std::chrono::ceil<std::chrono::seconds>(std::max<duration>(answer.until_reset, 1ns));
         c.set_header("X-RateLimit-Limit", std::to_string(limit));
         c.set_header("X-RateLimit-Remaining", std::to_string(answer.remaining));

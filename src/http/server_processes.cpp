@@ -99,15 +99,14 @@ pid start_connections(std::shared_ptr<server_state> server) {
 
 std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, std::string connections) {
     const server_options& o = server->options;
-    // relaxed: written by an earlier listener, which has ended
-    auto at = net::endpoint::parse(o.address, server->port.load(std::memory_order_relaxed));
+    auto at = net::endpoint::parse(o.address, server->port);
     if (!at) return std::unexpected(exit_reason::error("http: cannot listen: " + at.error()));
     auto listener = net::tcp_listener::bind(*at, {.backlog = o.backlog});
     if (!listener)
         return std::unexpected(exit_reason::error("http: cannot listen on " + to_string(*at) + ": " +
                                                   listener.error().message()));
     const std::uint16_t port = listener->local().port();
-    server->port.store(port, std::memory_order_relaxed);
+    server->port = port;
     if (o.on_listening) o.on_listening(o.address, port);
     const spawn_options options{.label = "http listener", .link = self()};
     return spawn(options, listener_process, std::move(server),

@@ -19,8 +19,9 @@ struct server_state {
     explicit server_state(server_options o) : options(std::move(o)), port(options.port) {}
 
     const server_options options;
-    /// The actual port, once it has been bound; a restarted listener takes it again.
-    std::atomic<std::uint16_t> port;
+    /// The actual port, once it has been bound; a restarted listener takes it again. Used by the supervisor's process
+    /// only, in which listeners are started.
+    std::uint16_t port;
     /// No further request is to be read from a connection; whoever is idle closes.
     std::atomic<bool> draining{false};
 

@@ -70,7 +70,7 @@ void with_server(http::server_options options, Body body) {
         register_name("connections", connections);
         auto listener = http::start_listener(server, "connections");
         EXPECT_TRUE(listener);
-        co_await body(server->port.load());
+        co_await body(server->port);
         for (pid p : {*listener, connections}) {
             exit(p, exit_kind::shutdown);
             exit_reason why = co_await receive([](exit_signal s) { return s.reason; },
@@ -269,10 +269,10 @@ TEST(HttpServer, ADrainAnswersWhatIsInFlightAndClosesWhoIsIdle) {
         auto listener = http::start_listener(server, "connections");
         client idle;
         client busy;
-        co_await idle.connect(server->port.load());
+        co_await idle.connect(server->port);
         co_await idle.say(get("/first"));
         EXPECT_TRUE(co_await idle.hear("\r\n\r\n/first"));
-        co_await busy.connect(server->port.load());
+        co_await busy.connect(server->port);
         co_await busy.say(get("/slow") + get("/behind"));
         co_await sleep_for(10ms);
         exit(*listener, exit_kind::shutdown);
@@ -298,7 +298,7 @@ TEST(HttpServer, AKilledConnectionsProcessTakesTheConnectionsWithIt) {
         register_name("connections", connections);
         auto listener = http::start_listener(server, "connections");
         client c;
-        co_await c.connect(server->port.load());
+        co_await c.connect(server->port);
         co_await c.say(get("/first"));
         EXPECT_TRUE(co_await c.hear("\r\n\r\n/first"));
         exit(connections, exit_kind::killed);

@@ -2,6 +2,7 @@
 #include <genever/otp/server_ref.hpp>
 
 #include <genever/base/demangle.hpp>
+#include <genever/runtime/time.hpp>
 
 namespace genever::detail {
 

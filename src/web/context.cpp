@@ -38,26 +38,26 @@ context::~context() {
     for (; values_ != nullptr; values_ = values_->before) values_->destroy(values_->object);
 }
 
-std::string_view context::param(std::string_view name) const noexcept {
+text_view context::param(std::string_view name) const noexcept {
     const auto& names = route_->param_names;
     for (std::size_t i = 0; i < names.size(); ++i)
         if (names[i] == name) return params_[i];
     return {};
 }
 
-// --- the query -----------------------------------------------------------------------------------------------
+// --- the query ---
 
-std::optional<std::string_view> context::decode_value(std::string_view raw) {
+std::optional<text_view> context::decode_value(std::string_view raw) {
     if (raw.find_first_of("%+") == raw.npos) return raw;
     char* out = arena_.allocate_chars(raw.size());
     const auto size = detail::decode(raw, out, detail::decoding::form);
     arena_.give_back(raw.size() - size.value_or(0));
     if (!size) return std::nullopt;
-    return std::string_view{out, *size};
+    return text_view{out, *size};
 }
 
-std::optional<std::string_view> context::find_query(std::string_view name, bool& present) {
-    std::optional<std::string_view> found;
+std::optional<text_view> context::find_query(std::string_view name, bool& present) {
+    std::optional<text_view> found;
     each_parameter(exchange_.request.query, [&](std::string_view raw_name, std::string_view raw_value) {
         if (!detail::decodes_to(raw_name, name)) return true;
         present = true;
@@ -67,13 +67,13 @@ std::optional<std::string_view> context::find_query(std::string_view name, bool&
     return found;
 }
 
-std::optional<std::string_view> context::query(std::string_view name) {
+std::optional<text_view> context::query(std::string_view name) {
     bool present = false;
     return find_query(name, present);
 }
 
-std::vector<std::string_view> context::query_all(std::string_view name) {
-    std::vector<std::string_view> values;
+std::vector<text_view> context::query_all(std::string_view name) {
+    std::vector<text_view> values;
     each_parameter(exchange_.request.query, [&](std::string_view raw_name, std::string_view raw_value) {
         if (detail::decodes_to(raw_name, name))
             if (const auto value = decode_value(raw_value)) values.push_back(*value);
@@ -90,7 +90,7 @@ bind_error context::query_error(std::string_view name, bool present, bool decode
     return {.status = 400, .message = std::move(rule), .path = std::string{name}};
 }
 
-// --- the body ------------------------------------------------------------------------------------------------
+// --- the body ---
 
 std::optional<bind_error> context::check_content_type() const {
     if (is_json_type(header("Content-Type"))) return std::nullopt;
@@ -109,7 +109,7 @@ bind_error context::describe(http::body_error e) {
     return {.status = 400, .message = "the client went away", .path = {}};
 }
 
-// --- the response --------------------------------------------------------------------------------------------
+// --- the response ---
 
 void context::status(int code) {
     if (code < 200 || code > 599) throw std::invalid_argument("HTTP status " + std::to_string(code));
@@ -178,7 +178,7 @@ void context::abort_with(const bind_error& e) {
     json(e.status, {{"error", {{"status", e.status}, {"message", e.message}, {"path", e.path}}}});
 }
 
-// --- values --------------------------------------------------------------------------------------------------
+// --- values ---
 
 void context::keep(std::string_view key, const void* type, void* object, void (*destroy)(void*) noexcept) {
     for (kept_value* v = values_; v != nullptr; v = v->before) {

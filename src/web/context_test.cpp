@@ -52,6 +52,33 @@ TEST(Context, TellsWhatTheRequestIs) {
     });
 }
 
+TEST(Context, GivesTextThatIsReadyToBeOwned) {
+    struct message {
+        std::string ip;
+        std::string unit;
+    };
+    with("/x?unit=day", [](context& c) {
+        const message m{c.param("path"), c.query_or("unit", "hour")};
+        EXPECT_EQ(m.ip, "/x");
+        EXPECT_EQ(m.unit, "day");
+        std::string s = c.client_address();
+        EXPECT_EQ(s, "192.0.2.7");
+        s = c.header("none");
+        s += c.param("path");
+        EXPECT_EQ(s, "/x");
+        EXPECT_EQ(std::string{c.param("path")}, s);
+        EXPECT_TRUE(c.param("path") == s && c.param("path") == "/x" &&
+                    c.param("path") == std::string_view{"/x"});
+        EXPECT_EQ(std::hash<std::string_view>{}(c.param("path")), std::hash<std::string>{}(s));
+        c.json(
+            200,
+            {{"path", c.param("path")}, {"unit", c.query_or("unit", "hour")}, {"maybe", *c.query("unit")}});
+        EXPECT_EQ(c.exchange().response.body, R"({"path":"/x","unit":"day","maybe":"day"})");
+        c.json(200, c.query_all("unit"));
+        EXPECT_EQ(c.exchange().response.body, R"(["day"])");
+    });
+}
+
 TEST(Context, DecodesQueryParameters) {
     with("/?a=1&b=x+y%20z&empty&none=&%61%2b=key&a=2&bad=%zz&&=v&a=%&plus=%2B", [](context& c) {
         EXPECT_EQ(seen(c.query("a")), "<1>");
@@ -65,7 +92,7 @@ TEST(Context, DecodesQueryParameters) {
         EXPECT_EQ(seen(c.query("missing")), "nothing");
         EXPECT_EQ(c.query_or("a", "z"), "1");
         EXPECT_EQ(c.query_or("missing", "z"), "z");
-        EXPECT_EQ(c.query_all("a"), (std::vector<std::string_view>{"1", "2"}));
+        EXPECT_EQ(c.query_all("a"), (std::vector<text_view>{"1", "2"}));
         EXPECT_TRUE(c.query_all("missing").empty());
     });
     with("/", [](context& c) { EXPECT_EQ(seen(c.query("a")), "nothing"); });

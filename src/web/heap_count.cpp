@@ -1,4 +1,5 @@
-// In a file of its own: where GCC 12 sees such an operator inlined beside an ordinary `new`, it warns of a mismatch.
+// In a file of its own: where GCC 12 sees such an operator inlined beside an ordinary `new`, it warns of a
+// mismatch.
 #include "web/heap_count.hpp"
 
 #include <cstdlib>

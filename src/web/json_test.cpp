@@ -127,7 +127,7 @@ TEST(Json, ReplacesBytesThatAreNotUtf8) {
     EXPECT_EQ(render("\xE2\x82"), "\"" + bad + bad + "\"");
 }
 
-// --- binding -------------------------------------------------------------------------------------------------
+// --- binding ---
 
 template <class T>
 std::expected<T, bind_error> bound(std::string_view body, std::string_view type = "application/json",

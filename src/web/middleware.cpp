@@ -33,11 +33,11 @@ void append_number(std::string& out, N n) {
 
 } // namespace
 
-// Both middlewares are plain functions that become coroutines only when the rest of the chain has to wait: a handler
-// that answers at once passes through them without a frame. What they need of themselves stays valid: the chain holds
-// them as long as a request runs.
+// Both middlewares are plain functions that become coroutines only when the rest of the chain has to wait:
+// a handler that answers at once passes through them without a frame. What they need of themselves stays
+// valid: the chain holds them as long as a request runs.
 
-// --- recovery ------------------------------------------------------------------------------------------------
+// --- recovery ---
 
 recovery_middleware recovery(crash_hook hook) { return recovery_middleware{std::move(hook)}; }
 
@@ -98,7 +98,7 @@ void log_crash(const context& c, const std::exception_ptr& e) {
     log::write(log::level::error, text);
 }
 
-// --- logger --------------------------------------------------------------------------------------------------
+// --- logger ---
 
 logger_middleware logger(access_sink sink) { return logger_middleware{std::move(sink)}; }
 

@@ -153,7 +153,7 @@ TEST(Middleware, IsDestroyedWithItsRequestAtTheHandlersSuspension) {
     EXPECT_EQ(trace, "iov");
 }
 
-// --- recovery ------------------------------------------------------------------------------------------------
+// --- recovery ---
 
 constexpr const char* internal_error = R"(500 {"error":{"status":500,"message":"Internal Server Error"}})";
 
@@ -245,7 +245,7 @@ TEST(Recovery, ReportsToTheLogUnlessToldOtherwise) {
         EXPECT_NE(lines[0].find(part), std::string::npos) << part << " in " << lines[0];
 }
 
-// --- logger --------------------------------------------------------------------------------------------------
+// --- logger ---
 
 TEST(Logger, ReportsEachRequestWithItsLatency) {
     std::vector<std::string> lines;

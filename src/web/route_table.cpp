@@ -63,8 +63,8 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
                              c.abort_with(400, "the path holds an invalid percent escape");
                          }))) {}
 
-// The usual case: a plain path that the method's own tree has. A handler that never waits and has no middleware then
-// runs here, without a coroutine frame.
+// The usual case: a plain path that the method's own tree has. A handler that never waits and has no
+// middleware then runs here, without a coroutine frame.
 task<> route_table::handle(http::exchange& x) const {
     const http::request& request = x.request;
     if (std::memchr(request.path.data(), '%', request.path.size()) == nullptr) [[likely]] {
@@ -141,8 +141,8 @@ bool route_table::matches_but_for_slash(http::method m, std::string_view path, c
     return find(m, {longer, path.size() + 1}, ignored) != nullptr;
 }
 
-/// The value of `Allow` for a path, in alphabetical order; empty when no method has it. For `*`, which asks about the
-/// server as a whole (RFC 9110 section 9.3.7), the methods that any route has.
+/// The value of `Allow` for a path, in alphabetical order; empty when no method has it. For `*`, which asks
+/// about the server as a whole (RFC 9110 section 9.3.7), the methods that any route has.
 std::string route_table::allowed_methods(std::string_view path) const {
     using enum http::method;
     static constexpr std::array alphabetical{connect, delete_, get, head, options, patch, post, put, trace};

@@ -46,8 +46,8 @@ std::vector<std::string> route_tree::insert(std::string_view pattern, route_numb
     return names;
 }
 
-// The three `add_` functions throw only where the new pattern still follows an old one, so that all they may leave
-// behind is a literal in two pieces, which no lookup can see.
+// The three `add_` functions throw only where the new pattern still follows an old one, so that all they
+// may leave behind is a literal in two pieces, which no lookup can see.
 
 route_tree::node_index route_tree::add_literal(node_index at, std::string_view text,
                                                std::string_view pattern) {
@@ -142,8 +142,8 @@ std::optional<route_tree::route_number> route_tree::find(std::string_view path,
     return r;
 }
 
-// Goes on in a loop while there is only one way, and calls itself where a choice may have to be taken back: the
-// depth is bounded by the length of the longest pattern.
+// Goes on in a loop while there is only one way, and calls itself where a choice may have to be taken back:
+// the depth is bounded by the length of the longest pattern.
 route_tree::route_number route_tree::descend(node_index at, std::string_view rest,
                                              path_params& params) const noexcept {
     for (;;) {

@@ -12,14 +12,15 @@
 
 namespace genever::web::detail {
 
-/// Maps paths to route numbers. Where several patterns match a path, the one wins that is literal at the first
-/// place where they differ; a parameter comes next and a wildcard last, and a choice that leads nowhere is taken
-/// back. The order of registration does not matter.
+/// Maps paths to route numbers. Where several patterns match a path, the one wins that is literal at the
+/// first place where they differ; a parameter comes next and a wildcard last, and a choice that leads
+/// nowhere is taken back. The order of registration does not matter.
 ///
-/// A parameter is one non-empty run up to the next `/`; a wildcard is the whole rest, its leading `/` included.
+/// A parameter is one non-empty run up to the next `/`; a wildcard is the whole rest, its leading `/`
+/// included.
 ///
-/// Each node is the end of exactly one way from the root, so a lookup visits a node at most once, whatever it
-/// has to take back.
+/// Each node is the end of exactly one way from the root, so a lookup visits a node at most once, whatever
+/// it has to take back.
 ///
 /// Reading is safe on many threads at once; `insert` is not.
 class route_tree {
@@ -28,10 +29,11 @@ public:
 
     route_tree();
 
-    /// Adds a pattern and returns its parameters' names in order. Throws std::invalid_argument, and changes nothing
-    /// that a lookup can see, when the pattern is not well formed (`parse_pattern`), or when it conflicts: it
-    /// is the same as another but for names; it calls a parameter differently from another pattern at the same place;
-    /// or one of the two has a wildcard where the other goes on below the same slash.
+    /// Adds a pattern and returns its parameters' names in order. Throws std::invalid_argument, and changes
+    /// nothing that a lookup can see, when the pattern is not well formed (`parse_pattern`), or when it
+    /// conflicts: it is the same as another but for names; it calls a parameter differently from another
+    /// pattern at the same place; or one of the two has a wildcard where the other goes on below the same
+    /// slash.
     std::vector<std::string> insert(std::string_view pattern, route_number route);
 
     /// The route for `path`, with its parameters as views into `path`. Allocates nothing.

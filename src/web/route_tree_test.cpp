@@ -238,7 +238,7 @@ TEST(RouteTree, TakesSixteenParametersAndNoMore) {
     EXPECT_NE(error_of(u, pattern + "/:q").find("more than 16"), std::string::npos);
 }
 
-// --- against a matcher that is too simple to be wrong ----------------------------------------------------------
+// --- against a matcher that is too simple to be wrong ---
 
 using pieces = std::vector<pattern_piece>;
 
@@ -269,8 +269,8 @@ std::optional<std::vector<std::string>> match_alone(const pieces& pattern, std::
     return values;
 }
 
-/// A pattern such that, of two that match the same path, the one whose rank is smaller wins: literal characters
-/// first, then parameters, then wildcards.
+/// A pattern such that, of two that match the same path, the one whose rank is smaller wins: literal
+/// characters first, then parameters, then wildcards.
 std::string rank(const pieces& pattern) {
     std::string r;
     for (const pattern_piece& p : pattern) {

@@ -4,6 +4,7 @@
 #include <genever/base/clock.hpp>
 #include <genever/http/exchange.hpp>
 #include <genever/http/limits.hpp>
+#include <genever/otp/child_spec.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -43,8 +44,12 @@ struct server_options {
 /// drains them at a shutdown, then `<name>.listener`, which accepts. A connection that crashes touches nobody; a
 /// listener that crashes is restarted on the same port while the connections live on; and if `connections` is
 /// lost, so are they.
+///
+/// The names are registered; a drain may take `drain_timeout`.
 struct server {
     using options = server_options;
+
+    static genever::child_spec child_spec(std::string name, options o);
 };
 
 } // namespace genever::http

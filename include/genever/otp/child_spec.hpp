@@ -79,6 +79,8 @@ private:
     bool significant_ = false;
 };
 
+class supervisor;
+
 namespace detail {
 template <class T>
 concept has_options = requires { typename T::options; };
@@ -91,7 +93,7 @@ concept makes_own_spec = has_options<T> && requires(std::string name, typename T
 /// A gen_server T as a child: at each start T(args...) is made anew from copies of the arguments, in the new process,
 /// which is registered under `name`.
 template <class T, class... Args>
-    requires(!detail::has_options<T>)
+    requires(!detail::has_options<T> && !std::same_as<T, supervisor>)
 child_spec child(std::string name, Args... args) {
     return child_spec(name, [name, args...] { return start_link<T>(name, args...); });
 }

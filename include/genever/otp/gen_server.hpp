@@ -134,7 +134,7 @@ pid spawn_server(bool linked, monitor_ref ref, std::string name, Args&&... args)
                   "genever: the server has neither a constructor nor an init for these arguments");
     spawn_options options;
     options.label = name.empty() ? demangle(typeid(S)) : name;
-    const pid me = self();
+    const pid me = pid_of(require_process("starting a server"));
     if (linked) {
         options.link = me;
     } else {

@@ -45,8 +45,6 @@ protected:
     bool answered() noexcept;
     call_error error() const;
 
-    duration& timeout() noexcept { return timeout_; }
-
 private:
     void suspend(process& p, std::coroutine_handle<> h);
 
@@ -65,12 +63,6 @@ class [[nodiscard("co_await it")]] call_awaiter : private call_slot<R>, public c
 public:
     call_awaiter(const std::string& name, pid to, request* q, duration timeout) noexcept
         : call_wait(name, to, q, static_cast<call_slot<R>&>(*this), timeout) {}
-
-    /// Waits `limit` for the answer, `infinity` for ever, instead of 5 seconds.
-    call_awaiter&& within(duration limit) && noexcept {
-        this->timeout() = limit;
-        return std::move(*this);
-    }
 
     auto await_resume() {
         if constexpr (Throws) {
@@ -120,7 +112,7 @@ public:
     }
 
     /// Sends a message M{args...} that has a reply, and waits for it: `co_await ref.call<M>(args...)`. Gives
-    /// `M::reply`. Waits 5 seconds, or what `.within(limit)` says; throws `call_error` when no answer comes (see
+    /// `M::reply`. Waits 5 seconds at most, or what `within` says; throws `call_error` when no answer comes (see
     /// there). Killed or timed out while it waits, the answer is dropped when it comes; the server handles the
     /// message in any case. The reference must outlive the waiting expression.
     template <class M, class... Args>
@@ -147,6 +139,26 @@ public:
         refuse_miscompiled<M>();
         return make_call<std::remove_cvref_t<M>, false>(timeout, std::forward<M>(message));
     }
+
+    /// Calls with another limit than 5 seconds: `co_await ref.within(1s).call<M>(args...)`; `infinity`: for ever.
+    class timed {
+    public:
+        template <class M, class... Args>
+        auto call(Args&&... args) const {
+            return to_.template make_call<M, true>(limit_, std::forward<Args>(args)...);
+        }
+        template <class M, class... Args>
+        auto try_call(Args&&... args) const {
+            return to_.template make_call<M, false>(limit_, std::forward<Args>(args)...);
+        }
+
+    private:
+        friend class server_ref;
+        timed(const server_ref& to, duration limit) noexcept : to_(to), limit_(limit) {}
+        const server_ref& to_;
+        duration limit_;
+    };
+    timed within(duration limit) const noexcept { return {*this, limit}; }
 
     friend bool operator==(const server_ref&, const server_ref&) = default;
 

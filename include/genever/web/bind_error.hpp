@@ -9,8 +9,8 @@ namespace genever::web {
 
 /// A client's mistake, ready for `context::abort_with`.
 struct bind_error {
-    /// The status to answer: 400 (not well formed), 408, 413 (body too long), 415 (not JSON) or 422 (well-formed
-    /// JSON of the wrong shape).
+    /// The status to answer: 400 (not well formed), 408, 413 (body too long), 415 (not JSON) or 422
+    /// (well-formed JSON of the wrong shape).
     int status = 400;
     /// What is wrong, for the client to read.
     std::string message;

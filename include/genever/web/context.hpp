@@ -9,6 +9,7 @@
 #include <genever/web/detail/parse_scalar.hpp>
 #include <genever/web/detail/path_params.hpp>
 #include <genever/web/detail/step.hpp>
+#include <genever/web/text_view.hpp>
 
 #include <boost/describe/class.hpp>
 #include <boost/describe/enum.hpp>
@@ -33,48 +34,49 @@ namespace detail {
 class route_table;
 }
 
-/// One request on its way through a route. It lives in the connection's process until the chain has ended; use it,
-/// and every view and reference that it gives out, only there and only until then. What a background process
-/// needs is copied before it is spawned.
+/// One request on its way through a route. It lives in the connection's process until the chain has ended;
+/// use it, and every view and reference that it gives out, only there and only until then. What a
+/// background process needs is copied before it is spawned.
 ///
-/// The functions that make a response set the status, the content type and the whole body, replacing what was set
-/// before. They throw std::logic_error once `send_piece` has sent the head, and std::invalid_argument for a status
-/// outside 200 to 599.
+/// The functions that make a response set the status, the content type and the whole body, replacing what
+/// was set before. They throw std::logic_error once `send_piece` has sent the head, and
+/// std::invalid_argument for a status outside 200 to 599.
 class context {
 public:
     context(const context&) = delete;
     context& operator=(const context&) = delete;
     ~context();
 
-    // --- the request -----------------------------------------------------------------------------------------
+    // --- the request ---
 
     http::method method() const noexcept { return exchange_.request.method; }
     /// As it stands on the wire.
-    std::string_view target() const noexcept { return exchange_.request.target; }
+    text_view target() const noexcept { return exchange_.request.target; }
     /// As it stands on the wire, escapes included.
-    std::string_view path() const noexcept { return exchange_.request.path; }
+    text_view path() const noexcept { return exchange_.request.path; }
     /// The pattern of the route that matched (`/users/:id`), or empty where none did.
-    std::string_view matched_pattern() const noexcept { return route_->pattern; }
+    text_view matched_pattern() const noexcept { return std::string_view{route_->pattern}; }
     /// The client's address, without a port.
-    std::string_view client_address() const noexcept { return exchange_.peer_address(); }
+    text_view client_address() const noexcept { return exchange_.peer_address(); }
     /// The first header field of that name (any case), or empty.
-    std::string_view header(std::string_view name) const noexcept { return exchange_.request.header(name); }
+    text_view header(std::string_view name) const noexcept { return exchange_.request.header(name); }
 
-    /// The path parameter of that name, decoded; empty where the pattern has none. A wildcard's begins with `/`.
-    /// The path is split at its real slashes before it is decoded, so a parameter may hold a slash that came as `%2F`.
-    /// A path with an invalid escape is answered with 400 and reaches no handler.
-    std::string_view param(std::string_view name) const noexcept;
+    /// The path parameter of that name, decoded; empty where the pattern has none. A wildcard's begins with
+    /// `/`. The path is split at its real slashes before it is decoded, so a parameter may hold a slash
+    /// that came as `%2F`. A path with an invalid escape is answered with 400 and reaches no handler.
+    text_view param(std::string_view name) const noexcept;
 
-    /// The first query parameter of that name, decoded (`+` is a space); nothing when there is none or its value
-    /// holds an invalid escape.
-    std::optional<std::string_view> query(std::string_view name);
-    std::string_view query_or(std::string_view name, std::string_view fallback) {
+    /// The first query parameter of that name, decoded (`+` is a space); nothing when there is none or its
+    /// value holds an invalid escape.
+    std::optional<text_view> query(std::string_view name);
+    text_view query_or(std::string_view name, std::string_view fallback) {
         return query(name).value_or(fallback);
     }
     /// The values of all query parameters of that name, those with invalid escapes left out.
-    std::vector<std::string_view> query_all(std::string_view name);
+    std::vector<text_view> query_all(std::string_view name);
     /// The query parameter as bool (`true`, `false`, `1`, `0`), integer, finite floating-point number or
-    /// std::string. The whole value must fit: ` 1`, `+1`, `1x` and an overflow are errors (400), as is none at all.
+    /// std::string. The whole value must fit: ` 1`, `+1`, `1x` and an overflow are errors (400), as is none
+    /// at all.
     template <detail::query_scalar T>
     std::expected<T, bind_error> query_as(std::string_view name) {
         T out{};
@@ -94,12 +96,14 @@ public:
         return exchange_.read_body(limit);
     }
 
-    /// Reads the body as JSON into a `T`: a struct named with BOOST_DESCRIBE_STRUCT, or anything that
-    /// `detail::read_json` lists. A member of type std::optional may be absent or null; every other must be there;
-    /// fields that the struct does not have are ignored.
+    /// Reads the body as JSON into a `T`: a struct or enum described with BOOST_DESCRIBE_STRUCT or _ENUM, bool, a
+    /// number, std::string, std::optional, a vector or map from std::string of them, or boost::json::value.
+    /// A member of type std::optional may be absent or null; every other must be there; fields that the struct
+    /// does not have are ignored.
+    ///
     /// Errors: 415 unless the content type is `application/json` or `+json`, 413 for a body over the server's
-    /// limit, 408 when it does not come in time, 400 when it is not JSON, 422 with the place (`$.user.age`) when
-    /// it does not fit `T`.
+    /// limit, 408 when it does not come in time, 400 when it is not JSON, 422 with the place (`$.user.age`)
+    /// when it does not fit `T`.
     template <class T>
     task<std::expected<T, bind_error>> bind_json() {
         if (auto e = check_content_type()) co_return std::unexpected(std::move(*e));
@@ -108,11 +112,12 @@ public:
         co_return detail::parse_json<T>(*text);
     }
 
-    // --- the response ----------------------------------------------------------------------------------------
+    // --- the response ---
 
     void status(int code);
     int status() const noexcept { return exchange_.response.status; }
-    /// Sets a header field, replacing those of the same name. Throws std::invalid_argument as `http::response::set`.
+    /// Sets a header field, replacing those of the same name. Throws std::invalid_argument as
+    /// `http::response::set`.
     void set_header(std::string_view name, std::string_view value);
     /// Adds a header field beside those of the same name.
     void add_header(std::string_view name, std::string_view value);
@@ -122,15 +127,15 @@ public:
     void bytes(int status, std::string_view content_type, std::string_view data);
     /// An empty 204.
     void no_content();
-    /// Sends the client elsewhere with 301, 302, 303, 307 or 308 (else std::invalid_argument). The location goes out
-    /// as it is: one that comes from the client needs checking first.
+    /// Sends the client elsewhere with 301, 302, 303, 307 or 308 (else std::invalid_argument). The location
+    /// goes out as it is: one that comes from the client needs checking first.
     void redirect(int status, std::string_view location);
 
     /// `c.json(200, {{"ip", ip}, {"count", n}})`: an object, or an array where the list is not one of pairs.
     /// Keys keep their order. Bytes that are not UTF-8 come out as U+FFFD.
     void json(int status, std::initializer_list<boost::json::value_ref> list);
-    /// Any value of Boost.JSON, or anything that boost::json::value_from converts: described structs, containers and
-    /// maps of them, optionals, scalars, types with a tag_invoke of their own.
+    /// Any value of Boost.JSON, or anything that boost::json::value_from converts: described structs,
+    /// containers and maps of them, optionals, scalars, types with a tag_invoke of their own.
     template <class T>
     void json(int status, const T& value) {
         if constexpr (std::is_same_v<T, boost::json::value>) {
@@ -147,14 +152,14 @@ public:
         }
     }
 
-    /// An error as JSON: `{"error":{"status":404,"message":"no such user"}}`. In a middleware, do not call `next`
-    /// after it.
+    /// An error as JSON: `{"error":{"status":404,"message":"no such user"}}`. In a middleware, do not call
+    /// `next` after it.
     void abort_with(int status, std::string_view message);
     /// The same for a `bind_error`, with its `path` where it has one.
     void abort_with(const bind_error& e);
 
-    /// Sends the status, the header fields and a first piece of the body, or a further piece. The body must not have
-    /// been set.
+    /// Sends the status, the header fields and a first piece of the body, or a further piece. The body must
+    /// not have been set.
     task<std::expected<void, http::send_error>> send_piece(std::string_view piece) {
         sent_ += piece.size();
         return exchange_.send_piece(piece);
@@ -162,10 +167,10 @@ public:
     /// The body's length so far, sent in pieces or whole.
     std::uint64_t bytes_written() const noexcept { return sent_ + exchange_.response.body.size(); }
 
-    // --- values for this request -----------------------------------------------------------------------------
+    // --- values for this request ---
 
-    /// Keeps a value under a name until the request ends, for later steps of the chain. Replaces, and destroys, one that
-    /// is there. The reference is valid until then.
+    /// Keeps a value under a name until the request ends, for later steps of the chain. Replaces, and
+    /// destroys, one that is there. The reference is valid until then.
     template <class T>
     T& set(std::string_view key, T value) {
         static_assert(alignof(T) <= alignof(std::max_align_t));
@@ -219,8 +224,8 @@ private:
         if (value && detail::parse_scalar(*value, out)) return std::nullopt;
         return query_error(name, present, value.has_value(), detail::scalar_rule<T>());
     }
-    std::optional<std::string_view> find_query(std::string_view name, bool& present);
-    std::optional<std::string_view> decode_value(std::string_view raw);
+    std::optional<text_view> find_query(std::string_view name, bool& present);
+    std::optional<text_view> decode_value(std::string_view raw);
     static bind_error query_error(std::string_view name, bool present, bool decoded, std::string rule);
     std::optional<bind_error> check_content_type() const;
     static bind_error describe(http::body_error e);

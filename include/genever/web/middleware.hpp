@@ -14,8 +14,8 @@
 
 namespace genever::web {
 
-/// Hears of an exception that left a request's chain. Called in the request's process, on the thread of the throw
-/// where the chain did not wait in between; what it throws is ignored.
+/// Hears of an exception that left a request's chain. Called in the request's process, on the thread of the
+/// throw where the chain did not wait in between; what it throws is ignored.
 using crash_hook = std::function<void(const context&, std::exception_ptr)>;
 
 /// Writes a crash report to the log: the request, its route, the exception's type, text and stack trace.
@@ -32,9 +32,9 @@ private:
     crash_hook hook_;
 };
 
-/// Catches what the rest of the chain throws, reports it to `hook`, and answers 500 as JSON in place of whatever
-/// response was in the making; the connection goes on. When the head has been sent already, the exception is reported
-/// and goes on to the server, which can only close the connection.
+/// Catches what the rest of the chain throws, reports it to `hook`, and answers 500 as JSON in place of
+/// whatever response was in the making; the connection goes on. When the head has been sent already, the
+/// exception is reported and goes on to the server, which can only close the connection.
 recovery_middleware recovery(crash_hook hook = &log_crash);
 
 /// One answered request.
@@ -47,11 +47,12 @@ struct access_record {
     duration latency{};      ///< from the logger's start to the end of the chain within it
 };
 
-/// `127.0.0.1 GET /ping?x=1 200 18 42us`. Control bytes, non-ASCII bytes, backslashes and blanks in the target come out
-/// as `\xNN`, so that a client can neither begin a line of its own nor fake a column.
+/// `127.0.0.1 GET /ping?x=1 200 18 42us`. Control bytes, non-ASCII bytes, backslashes and blanks in the
+/// target come out as `\xNN`, so that a client can neither begin a line of its own nor fake a column.
 std::string to_string(const access_record& r);
 
-/// Receives access records in the request's process; the views are valid during the call. Be quick, throw nothing.
+/// Receives access records in the request's process; the views are valid during the call. Be quick, throw
+/// nothing.
 using access_sink = std::function<void(const access_record&)>;
 
 /// Writes the record to the log, at level `info`.
@@ -68,8 +69,9 @@ private:
     access_sink sink_;
 };
 
-/// Reports every request to `sink` when the rest of the chain has ended. One that ends in an exception counts as a 500; one
-/// that is destroyed on its way, because its deadline passed or its client went away, is not reported.
+/// Reports every request to `sink` when the rest of the chain has ended. One that ends in an exception
+/// counts as a 500; one that is destroyed on its way, because its deadline passed or its client went away,
+/// is not reported.
 logger_middleware logger(access_sink sink = &log_access);
 
 } // namespace genever::web

@@ -41,25 +41,26 @@ private:
     std::size_t count_; // `any` makes several at once
 };
 
-/// Routes under a common prefix, with middleware in common. It registers into the router that it came from, which it
-/// must not outlive.
+/// Routes under a common prefix, with middleware in common. It registers into the router that it came from,
+/// which it must not outlive.
 ///
-/// A pattern begins with `/`. `:name` stands for one non-empty segment (or the end of one: `/user_:name`), `*name` at the
-/// end for all the rest, its leading `/` included; a backslash makes `:` and `*` literal. Where several patterns match,
-/// literal text beats a parameter and a parameter beats a wildcard, from left to right, in whatever order they were
-/// registered. `/files/*path` matches `/files/`, and `/files` is redirected there.
+/// A pattern begins with `/`. `:name` stands for one non-empty segment (or the end of one: `/user_:name`),
+/// `*name` at the end for all the rest, its leading `/` included; a backslash makes `:` and `*` literal.
+/// Where several patterns match, literal text beats a parameter and a parameter beats a wildcard, from left
+/// to right, in whatever order they were registered. `/files/*path` matches `/files/`, and `/files` is
+/// redirected there.
 ///
 /// A handler is called with `web::context&` and returns nothing or `task<>`. A middleware is called with
-/// `(web::context&, web::next)` and returns `task<>`. Both are moved into the router and are called through const, by
-/// many requests at once and on several threads: what they share needs its own guard.
+/// `(web::context&, web::next)` and returns `task<>`. Both are moved into the router and are called through
+/// const, by many requests at once and on several threads: what they share needs its own guard.
 ///
-/// Registering throws std::invalid_argument, and leaves the router as it was, when a pattern is not well formed, has
-/// more than 16 parameters, or conflicts with another of the same method; the message names both. (`any` may then have
-/// registered some methods.)
+/// Registering throws std::invalid_argument, and leaves the router as it was, when a pattern is not well
+/// formed, has more than 16 parameters, or conflicts with another of the same method; the message names
+/// both. (`any` may then have registered some methods.)
 class route_group {
 public:
-    /// `get(pattern, middleware..., handler)`; and so on for each method. A `get` route answers HEAD too, unless
-    /// the path has a `head` route of its own.
+    /// `get(pattern, middleware..., handler)`; and so on for each method. A `get` route answers HEAD too,
+    /// unless the path has a `head` route of its own.
     template <class... Steps>
     route_ref get(std::string_view pattern, Steps&&... steps) {
         return handle(http::method::get, pattern, std::forward<Steps>(steps)...);
@@ -110,8 +111,8 @@ public:
         return route_ref{state_, first, http::method_count};
     }
 
-    /// Adds middleware for the routes and groups made from here on; those made before stay as they are. The first added
-    /// is the outermost.
+    /// Adds middleware for the routes and groups made from here on; those made before stay as they are. The
+    /// first added is the outermost.
     template <class... Middleware>
     void use(Middleware&&... m) {
         (middleware_.push_back(detail::make_middleware(std::forward<Middleware>(m))), ...);
@@ -149,17 +150,17 @@ protected:
     std::vector<detail::step_ptr> middleware_;
 };
 
-/// A service's routes, a value: a copy has the same handlers and is independent from then on. Build it on one thread;
-/// converting it to an `http::handler` takes a snapshot that any number of threads may use and that later
-/// registrations do not change.
+/// A service's routes, a value: a copy has the same handlers and is independent from then on. Build it on
+/// one thread; converting it to an `http::handler` takes a snapshot that any number of threads may use and
+/// that later registrations do not change.
 ///
 /// What no route answers:
-///  - a path that matches with a `/` more or less at its end is redirected there, with 301 (GET, HEAD) or 308;
+///  - a path that matches with a `/` more or less at its end is redirected there, with 301 (GET, HEAD) or
+///    308;
 ///  - a path that other methods have is answered with 405 and `Allow`, or 204 and `Allow` for OPTIONS;
 ///  - a path with an invalid percent escape with 400;
-///  - everything else with 404.
-/// All of these run through the router's own middleware, all that `use` has added by the time of the snapshot.
-/// Errors are JSON: `{"error":{"status":404,"message":"Not Found"}}`.
+///  - everything else with 404. All of these run through the router's own middleware, all that `use` has
+///    added by the time of the snapshot. Errors are JSON: `{"error":{"status":404,"message":"Not Found"}}`.
 class router : public route_group {
 public:
     router();
@@ -173,8 +174,8 @@ public:
     void no_route(F&& f) {
         set_no_route(detail::make_handler(std::forward<F>(f)));
     }
-    /// Answers where only other methods match; the status is 405 unless the handler sets another, and `Allow` is
-    /// set already.
+    /// Answers where only other methods match; the status is 405 unless the handler sets another, and
+    /// `Allow` is set already.
     template <class F>
     void no_method(F&& f) {
         set_no_method(detail::make_handler(std::forward<F>(f)));

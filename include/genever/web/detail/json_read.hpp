@@ -116,7 +116,8 @@ bool read_enum(const boost::json::value& v, T& out, const json_place& at, bind_e
     return wrong_shape(e, at, "must be one of " + known);
 }
 
-/// Reads `v` into `out`. False, with `e` filled in, when it does not fit; `out` is then in an unspecified state.
+/// Reads `v` into `out`. False, with `e` filled in, when it does not fit; `out` is then in an unspecified
+/// state.
 template <class T>
 bool read_json(const boost::json::value& v, T& out, const json_place& at, bind_error& e) {
     if constexpr (std::same_as<T, boost::json::value>) {

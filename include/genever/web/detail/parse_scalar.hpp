@@ -17,8 +17,8 @@ concept query_scalar =
     (std::integral<T> && !std::same_as<T, char> && !std::same_as<T, wchar_t> && !std::same_as<T, char8_t> &&
      !std::same_as<T, char16_t> && !std::same_as<T, char32_t>);
 
-/// Reads all of `s`, in the decimal notation of std::from_chars: no leading `+` or space; numbers are finite; truth is
-/// `true` or `1`, `false` or `0`.
+/// Reads all of `s`, in the decimal notation of std::from_chars: no leading `+` or space; numbers are
+/// finite; truth is `true` or `1`, `false` or `0`.
 template <query_scalar T>
 bool parse_scalar(std::string_view s, T& out) {
     if constexpr (std::same_as<T, std::string>) {

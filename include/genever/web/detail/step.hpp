@@ -16,9 +16,10 @@ class context;
 
 /// The rest of a route's chain, as a middleware is given it: later middleware and at last the handler.
 ///
-/// `co_await next(c)` runs it and returns when the handler is done; an exception that it throws comes out here.
-/// Call it at most once: a second call throws std::logic_error. Not calling it ends the chain, and the response
-/// is what the middleware has made it. Use it within the middleware's own run, in the request's process.
+/// `co_await next(c)` runs it and returns when the handler is done; an exception that it throws comes out
+/// here. Call it at most once: a second call throws std::logic_error. Not calling it ends the chain, and
+/// the response is what the middleware has made it. Use it within the middleware's own run, in the
+/// request's process.
 class next {
 public:
     /// Steps that have nothing to wait for run within this call, which then gives an empty task.

@@ -1,0 +1,215 @@
+#include <genever/otp/run.hpp>
+
+#include "supervisor_process.hpp"
+
+#include <genever/base/log.hpp>
+#include <genever/runtime/receive.hpp>
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <poll.h>
+#include <string_view>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <system_error>
+#include <unistd.h>
+#include <variant>
+
+namespace genever {
+
+namespace {
+
+constexpr unsigned most_workers = 64; // the runtime's limit
+
+/// What a program ends with.
+struct outcome {
+    bool started = false;
+    exit_reason why;
+};
+
+class descriptor {
+public:
+    descriptor(int fd, const char* what) : fd_(fd) {
+        if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+    }
+    ~descriptor() { close(fd_); }
+    descriptor(const descriptor&) = delete;
+    descriptor& operator=(const descriptor&) = delete;
+    int get() const noexcept { return fd_; }
+
+private:
+    int fd_;
+};
+
+/// Where the keeper process leaves the outcome for the main thread.
+class outcome_slot {
+public:
+    void set(outcome o) {
+        {
+            std::lock_guard g{lock_};
+            outcome_ = std::move(o);
+        }
+        const std::uint64_t one = 1;
+        [[maybe_unused]] auto n = write(told_.get(), &one, sizeof one); // cannot fail: the counter starts at 0
+    }
+    std::optional<outcome> get() {
+        std::lock_guard g{lock_};
+        return outcome_;
+    }
+    int fd() const noexcept { return told_.get(); }
+
+private:
+    std::mutex lock_;
+    std::optional<outcome> outcome_;
+    descriptor told_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"};
+};
+
+/// SIGTERM and SIGINT as readable events instead of interruptions; back to what was before at the end.
+class stop_signals {
+public:
+    stop_signals() {
+        pthread_sigmask(SIG_BLOCK, &set_, &before_);
+        std::signal(SIGPIPE, SIG_IGN);
+    }
+    ~stop_signals() {
+        while (take() != 0) {
+        }
+        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    }
+    stop_signals(const stop_signals&) = delete;
+    stop_signals& operator=(const stop_signals&) = delete;
+
+    int fd() const noexcept { return fd_.get(); }
+    /// The next one that has come, or 0.
+    int take() noexcept {
+        signalfd_siginfo i;
+        return read(fd_.get(), &i, sizeof i) == sizeof i ? static_cast<int>(i.ssi_signo) : 0;
+    }
+    /// From now on the next one ends the program by its default action.
+    void give_back() noexcept { pthread_sigmask(SIG_UNBLOCK, &set_, nullptr); }
+
+private:
+    static sigset_t make_set() noexcept {
+        sigset_t s;
+        sigemptyset(&s);
+        sigaddset(&s, SIGTERM);
+        sigaddset(&s, SIGINT);
+        return s;
+    }
+
+    sigset_t set_ = make_set();
+    sigset_t before_;
+    descriptor fd_{signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd"};
+};
+
+struct stop_request {};
+using event = std::variant<stop_request, exit_signal>;
+
+/// Parent of the top supervisor: only a parent's exit signal stops it in order.
+task<> keep(std::shared_ptr<outcome_slot> slot, supervisor top, run_options options) {
+    outcome result;
+    try {
+        trap_exit(true);
+        start_result started = co_await start_link(std::move(top), options.name);
+        if (!started) {
+            result.why = started.error();
+            slot->set(std::move(result));
+            co_return;
+        }
+        result.started = true;
+        std::optional<exit_reason> failed;
+        if (options.on_started) {
+            try {
+                co_await options.on_started(*started);
+            } catch (...) {
+                failed = exit_reason::from_exception(std::current_exception());
+                exit(*started, exit_kind::shutdown);
+            }
+        }
+        for (bool running = true; running;) {
+            event e = co_await receive([](stop_request r) { return event{r}; },
+                                       [](exit_signal s) { return event{std::move(s)}; });
+            auto* s = std::get_if<exit_signal>(&e);
+            if (!s)
+                exit(*started, exit_kind::shutdown);
+            else if (s->from == *started) {
+                result.why = failed ? *failed : s->reason;
+                running = false;
+            }
+        }
+    } catch (...) {
+        result.why = exit_reason::from_exception(std::current_exception());
+    }
+    slot->set(std::move(result));
+}
+
+/// The number in GENEVER_WORKERS; 0: not set. False: nonsense, and the log says so.
+bool workers_from_environment(unsigned& n) {
+    const char* text = std::getenv("GENEVER_WORKERS");
+    if (!text || *text == '\0') return true;
+    const char* end = text + std::strlen(text);
+    const auto parsed = std::from_chars(text, end, n);
+    if (parsed.ec == std::errc{} && parsed.ptr == end && n >= 1 && n <= most_workers) return true;
+    log::write(log::level::error, std::string{"GENEVER_WORKERS="} + text + ": must be a whole number from 1 to " +
+                                      std::to_string(most_workers));
+    return false;
+}
+
+int judge(const outcome& o, bool asked_to_stop) {
+    if (!o.started) {
+        log::write(log::level::error, "the supervision tree did not start: " + to_string(o.why));
+        return 1;
+    }
+    const bool gave_up = o.why.text() == detail::reached_max_restart_intensity;
+    if (!o.why.abnormal() && (asked_to_stop || !gave_up)) return 0;
+    log::write(log::level::error, "the top supervisor has ended: " + to_string(o.why));
+    return 1;
+}
+
+int run_until_end(supervisor top, run_options options) {
+    stop_signals signals;
+    if (!workers_from_environment(options.workers)) return 1;
+    auto slot = std::make_shared<outcome_slot>();
+    runtime_options how;
+    how.workers = options.workers;
+    how.on_crash = options.on_crash;
+    runtime rt{std::move(how)};
+    const pid keeper = rt.spawn(&keep, slot, std::move(top), std::move(options));
+    for (int stops = 0;;) {
+        pollfd what[] = {{signals.fd(), POLLIN, 0}, {slot->fd(), POLLIN, 0}};
+        if (poll(what, 2, -1) < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "poll");
+        if (auto o = slot->get()) return judge(*o, stops > 0);
+        while (const int signal = signals.take()) {
+            if (++stops == 1) {
+                log::write(log::level::info, signal == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping");
+                send(keeper, stop_request{});
+            } else {
+                log::write(log::level::error, "a second signal while stopping: killing everything");
+                signals.give_back();
+                return 128 + signal;
+            }
+        }
+    }
+}
+
+} // namespace
+
+int run(supervisor top, run_options options) {
+    int code = 1;
+    try {
+        code = run_until_end(std::move(top), std::move(options));
+    } catch (const std::exception& e) {
+        log::write(log::level::error, std::string{"the runtime did not start: "} + e.what());
+    }
+    log::flush();
+    return code;
+}
+
+} // namespace genever
