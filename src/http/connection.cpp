@@ -3,6 +3,7 @@
 #include "response_writer.hpp"
 
 #include <genever/base/exit_reason.hpp>
+#include <genever/otp/run.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
 
@@ -23,6 +24,8 @@ constexpr duration warm_time = 1s;
 // response on its way (RFC 9112 section 9.6).
 constexpr duration linger_time = 1s;
 constexpr std::size_t linger_bytes = 1024 * 1024;
+// How long a client whose request has begun may pause once the server drains.
+constexpr duration drain_patience = 2s;
 // How much of a body that no handler wanted is read in order to keep the connection.
 constexpr std::size_t discard_bytes = 256 * 1024;
 // Responses to pipelined requests go out together up to this size.
@@ -68,15 +71,18 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
             const fill f = read_now(room);
             if (f != fill::timeout) co_return f;
         }
-        const io_result r = co_await stream_.io().readable(deadline);
+        const bool draining = !member_.begin_wait();
+        const io_result r =
+            co_await stream_.io().readable(draining ? std::min(deadline, now() + drain_patience) : deadline);
+        member_.end_wait();
         if (r == io_result::timeout) co_return fill::timeout;
-        drained_ = false; // an edge, or a nudge: look
+        drained_ = false; // an edge, or the nudge of a drain: look
     }
 }
 
 bool connection::may_keep_alive() {
     if (!request_.keep_alive || close_ || broken_ || response_.close) return false;
-    if (!server_->draining.load(std::memory_order_relaxed)) return true;
+    if (!server_->draining.load(std::memory_order_relaxed) && !stop_requested()) return true;
     // A drain answers what the client has sent already: this response is the last one if nothing follows it.
     if (!body_done_) return false;
     input_buffer& source = body_source();
@@ -115,8 +121,11 @@ task<> connection::serve() {
                 }
             }
             if (!out_.empty() && !flush_now() && !co_await flush()) co_return;
+            const bool draining = !member_.begin_wait();
             if (!in_.empty()) {
-                const io_result r = co_await stream_.io().readable(deadline);
+                const io_result r =
+                    co_await stream_.io().readable(draining ? std::min(deadline, now() + drain_patience) : deadline);
+                member_.end_wait();
                 if (r == io_result::timeout) {
                     head = {head_state::failed, 0, {408, "the request's head did not come in time"}};
                     break;
@@ -125,7 +134,8 @@ task<> connection::serve() {
                 continue;
             }
             // Nothing of a request has come: idle.
-            if (!member_.go_idle()) {
+            if (draining) {
+                member_.end_wait();
                 gone = std::exchange(last_look, true);
                 if (gone) break;
                 drained_ = false;
@@ -141,7 +151,7 @@ task<> connection::serve() {
                 response_ = {};
                 r = co_await stream_.io().readable(since + options_.idle_timeout);
             }
-            member_.go_busy();
+            member_.end_wait();
             if (r == io_result::timeout) {
                 gone = true;
                 break;

@@ -25,15 +25,15 @@ server_state::member::~member() {
     if (tell) send(tell, drained{});
 }
 
-bool server_state::member::go_idle() noexcept {
+bool server_state::member::begin_wait() noexcept {
     spin_guard g{server_.lock_};
-    idle_ = !server_.draining.load(std::memory_order_relaxed); // written under the lock
-    return idle_;
+    waiting_ = true;
+    return !server_.draining.load(std::memory_order_relaxed); // written under the lock
 }
 
-void server_state::member::go_busy() noexcept {
+void server_state::member::end_wait() noexcept {
     spin_guard g{server_.lock_};
-    idle_ = false;
+    waiting_ = false;
 }
 
 void server_state::drain(pid who) {
@@ -44,7 +44,7 @@ void server_state::drain(pid who) {
         waits_for_drain_ = who;
         none = count_ == 0;
         for (member* m = first_; m; m = m->next_)
-            if (m->idle_) m->io_.nudge();
+            if (m->waiting_) m->io_.nudge();
     }
     if (none) send(who, drained{});
 }

@@ -22,7 +22,7 @@ struct server_state {
     /// The actual port, once it has been bound; a restarted listener takes it again. Used by the supervisor's process
     /// only, in which listeners are started.
     std::uint16_t port;
-    /// No further request is to be read from a connection; whoever is idle closes.
+    /// No further request is to be waited for.
     std::atomic<bool> draining{false};
 
     /// A connection's entry in the list of the living: in its process's frame, so that a kill takes it out, too.
@@ -34,10 +34,10 @@ struct server_state {
         member(const member&) = delete;
         member& operator=(const member&) = delete;
 
-        /// Whether the connection waits for a request of which nothing has come yet: a drain may then end it.
-        /// False, and not idle, when the server is draining already.
-        bool go_idle() noexcept;
-        void go_busy() noexcept;
+        /// The connection now waits for its client: a drain that begins meanwhile nudges it. False when the server
+        /// is draining already.
+        bool begin_wait() noexcept;
+        void end_wait() noexcept;
 
     private:
         friend struct server_state;
@@ -45,10 +45,10 @@ struct server_state {
         io_handle& io_;
         member* previous_ = nullptr;
         member* next_ = nullptr;
-        bool idle_ = false;
+        bool waiting_ = false;
     };
 
-    /// Begins the drain: idle connections end now, others after the response they are at. `who` is told, by a
+    /// Begins the drain: connections that wait for their clients are told, the others see it at their next wait. `who` is told, by a
     /// `drained` message, when none is left; at once if none is there.
     void drain(pid who);
     std::size_t connections() noexcept;

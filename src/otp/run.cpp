@@ -5,6 +5,7 @@
 #include <genever/base/log.hpp>
 #include <genever/runtime/receive.hpp>
 
+#include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -25,6 +26,8 @@
 namespace genever {
 
 namespace {
+
+std::atomic<bool> stopping{false};
 
 constexpr unsigned most_workers = 64; // the runtime's limit
 
@@ -175,6 +178,7 @@ int judge(const outcome& o, bool asked_to_stop) {
 
 int run_until_end(supervisor top, run_options options) {
     stop_signals signals;
+    stopping.store(false, std::memory_order_relaxed);
     if (!workers_from_environment(options.workers)) return 1;
     auto slot = std::make_shared<outcome_slot>();
     runtime_options how;
@@ -188,6 +192,7 @@ int run_until_end(supervisor top, run_options options) {
         if (auto o = slot->get()) return judge(*o, stops > 0);
         while (const int signal = signals.take()) {
             if (++stops == 1) {
+                stopping.store(true, std::memory_order_relaxed);
                 log::write(log::level::info, signal == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping");
                 send(keeper, stop_request{});
             } else {
@@ -211,5 +216,7 @@ int run(supervisor top, run_options options) {
     log::flush();
     return code;
 }
+
+bool stop_requested() noexcept { return stopping.load(std::memory_order_relaxed); }
 
 } // namespace genever

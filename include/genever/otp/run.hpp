@@ -30,4 +30,8 @@ struct run_options {
 /// thread, before other threads exist, for they would take the signals. SIGPIPE is ignored from then on.
 int run(supervisor top, run_options options = {});
 
+/// Whether `run` has been told by a signal to stop: true from that moment on, before any process has heard of it. Any
+/// thread.
+bool stop_requested() noexcept;
+
 } // namespace genever

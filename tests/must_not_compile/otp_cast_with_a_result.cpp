@@ -1,0 +1,10 @@
+#include <genever/otp/supervisor.hpp>
+
+using namespace genever;
+
+struct limiter : gen_server<limiter> {
+    struct increment {};
+    int handle(increment) { return 1; }
+};
+
+bool f(const server_ref<limiter>& l) { return l.cast(limiter::increment{}); }
