@@ -180,7 +180,7 @@ task<> connection::serve() {
             thrown = std::current_exception();
         }
         if (thrown) {
-            report_crash(std::string{to_string(request_.method)} + ' ' + std::string{request_.target},
+            report_crash("request " + std::string{to_string(request_.method)} + ' ' + std::string{request_.path},
                          exit_reason::from_exception(thrown));
             thrown = nullptr;
             if (head_sent_) co_return; // the client sees by the broken framing that the response is not whole

@@ -110,7 +110,10 @@ public:
             lines->text += '\n';
         });
     }
-    ~caught_log() { log::set_sink({}); }
+    ~caught_log() {
+        log::set_sink({});
+        log::set_level(log::level::off);
+    }
     std::string text() const {
         std::lock_guard g{lines_->lock};
         return lines_->text;

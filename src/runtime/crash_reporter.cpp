@@ -9,11 +9,13 @@
 namespace genever {
 
 std::string to_string(const crash_report& r) {
-    std::string s = "process " + to_string(r.pid);
+    std::string s = r.part.empty() ? "process " : r.part + " crashed in process ";
+    s += to_string(r.pid);
     if (!r.label.empty()) s += " (" + r.label + ")";
     for (const auto& n : r.names)
         if (n != r.label) s += " named " + n;
-    s += " crashed\n  reason: " + to_string(r.reason);
+    if (r.part.empty()) s += " crashed";
+    s += "\n  reason: " + to_string(r.reason);
     s += "\n  mailbox: " + std::to_string(r.mailbox_length) + " message" + (r.mailbox_length == 1 ? "" : "s");
     if (!r.last_message.empty()) s += "\n  last message: " + r.last_message;
     if (const stack_trace* t = r.reason.trace(); t && r.reason.exception()) s += "\n  stack of the throw:\n" + to_string(*t);

@@ -87,10 +87,11 @@ void report_crash(std::string_view what, exit_reason reason) noexcept {
         crash_report r;
         r.pid = id;
         if (auto i = info(id)) {
+            r.label = std::move(i->label);
             r.names = std::move(i->names);
             r.mailbox_length = i->mailbox_length;
         }
-        r.label = what;
+        r.part = what;
         r.reason = std::move(reason);
         t->core->report(r);
     } catch (...) {

@@ -2,7 +2,7 @@
 
 #include <genever/base/exit_reason.hpp>
 #include <genever/base/log.hpp>
-#include <genever/base/stack_trace.hpp>
+#include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
 
 #include <charconv>
@@ -78,24 +78,18 @@ void recovery_middleware::recover(context& c, const std::exception_ptr& e) const
 }
 
 void log_crash(const context& c, const std::exception_ptr& e) {
-    const exit_reason reason = exit_reason::from_exception(e);
-    std::string text = "request crashed\n  request: ";
-    text += http::to_string(c.method());
-    text += ' ';
-    append_escaped(text, c.target());
-    text += " from ";
-    text += c.client_address();
+    std::string what = "request ";
+    what += http::to_string(c.method());
+    what += ' ';
+    append_escaped(what, c.target());
+    what += " from ";
+    what += c.client_address();
     if (!c.matched_pattern().empty()) {
-        text += "\n  route: ";
-        text += c.matched_pattern();
+        what += " (route ";
+        what += c.matched_pattern();
+        what += ')';
     }
-    text += "\n  reason: ";
-    text += to_string(reason);
-    if (const stack_trace* trace = reason.trace()) {
-        text += '\n';
-        text += to_string(*trace);
-    }
-    log::write(log::level::error, text);
+    report_crash(what, exit_reason::from_exception(e));
 }
 
 // --- logger ---

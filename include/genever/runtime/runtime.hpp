@@ -16,8 +16,11 @@
 
 namespace genever {
 
-/// What is known of a process that an exception, or an `error` exit signal, has ended.
+/// What is known of a process that an exception, or an `error` exit signal, has ended; or of a part of its work that
+/// an exception ended while the process lives on.
 struct crash_report {
+    /// What was lost where the process lives on (`request GET /users`), else empty.
+    std::string part;
     genever::pid pid;
     std::string label;
     std::vector<std::string> names;

@@ -18,7 +18,8 @@ namespace genever::web {
 /// throw where the chain did not wait in between; what it throws is ignored.
 using crash_hook = std::function<void(const context&, std::exception_ptr)>;
 
-/// Writes a crash report to the log: the request, its route, the exception's type, text and stack trace.
+/// Makes a crash report through the runtime (`report_crash`): the request, its route, the exception's type, text and stack
+/// trace.
 void log_crash(const context& c, const std::exception_ptr& e);
 
 class recovery_middleware {
