@@ -39,7 +39,8 @@ exit_reason reason_of(call_failure kind, exit_reason reason) {
 
 } // namespace
 
-call_error::call_error(call_failure kind, std::string_view server, std::string_view message, exit_reason reason)
+call_error::call_error(call_failure kind, std::string_view server, std::string_view message,
+                       exit_reason reason)
     : std::runtime_error(describe(kind, server, message, reason)), kind_(kind),
       reason_(reason_of(kind, std::move(reason))) {}
 

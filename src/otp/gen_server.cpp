@@ -46,7 +46,8 @@ std::string describe(const server_core& core) {
 void log_unexpected(const server_core& core, const message& m) noexcept {
     try {
         std::string text = describe(core) + " received an unexpected message: " + demangle(*m.type->payload);
-        if (auto* s = value_in<exit_signal>(m)) text += " from " + to_string(s->from) + ": " + to_string(s->reason);
+        if (auto* s = value_in<exit_signal>(m))
+            text += " from " + to_string(s->from) + ": " + to_string(s->reason);
         if (auto* d = value_in<down>(m)) text += " of " + to_string(d->pid) + ": " + to_string(d->reason);
         log::write(log::level::warning, text);
     } catch (...) {
@@ -69,7 +70,8 @@ task<> dispatch(server_core& core, held_message& m) {
         }
         if (c.on_exit) return c.on_exit(core.genever_server, std::move(s));
     } else if (raw.type == &value_message<down>::type_of) {
-        if (c.on_down) return c.on_down(core.genever_server, std::move(static_cast<value_message<down>&>(raw).value));
+        if (c.on_down)
+            return c.on_down(core.genever_server, std::move(static_cast<value_message<down>&>(raw).value));
     }
     log_unexpected(core, raw);
     return {};

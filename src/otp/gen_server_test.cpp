@@ -56,9 +56,7 @@ TEST(GenServer, ACoroutineHandlerHoldsUpTheOthers) {
         sim.run([]() -> task<> {
             const server_ref<counter> c{co_await up<counter>("", 0)};
             const pid me = self();
-            spawn([c, me]() -> task<> {
-                send(me, co_await c.call<counter::get_slowly>(long_text, 2s));
-            });
+            spawn([c, me]() -> task<> { send(me, co_await c.call<counter::get_slowly>(long_text, 2s)); });
             co_await sleep_for(1s);
             c.cast(counter::increment{long_text}); // after the slow one
             EXPECT_EQ(co_await c.call<counter::get>(long_text), 1);
@@ -69,16 +67,19 @@ TEST(GenServer, ACoroutineHandlerHoldsUpTheOthers) {
 
 TEST(GenServer, LogsAndDropsWhatNobodyHandles) {
     caught_log log;
-    under_seeds([](simulation& sim) {
-        sim.run([]() -> task<> {
-            const server_ref<counter> c{co_await up<counter>("c", 1)};
-            send(c.pid(), 42);
-            send(c.pid(), long_text);
-            EXPECT_EQ(co_await c.call<counter::get>(long_text), 1);
-        });
-    }, 5);
+    under_seeds(
+        [](simulation& sim) {
+            sim.run([]() -> task<> {
+                const server_ref<counter> c{co_await up<counter>("c", 1)};
+                send(c.pid(), 42);
+                send(c.pid(), long_text);
+                EXPECT_EQ(co_await c.call<counter::get>(long_text), 1);
+            });
+        },
+        5);
     EXPECT_NE(log.text().find("c <"), std::string::npos) << log.text();
-    EXPECT_NE(log.text().find("received an unexpected message: std::string"), std::string::npos) << log.text();
+    EXPECT_NE(log.text().find("received an unexpected message: std::string"), std::string::npos)
+        << log.text();
 }
 
 TEST(GenServer, AFailedInitMakesTheStartFail) {
@@ -140,7 +141,10 @@ TEST(GenServer, TerminatesAfterACrashAStopAndItsParentsShutdownOnly) {
         exit_kind reason;
     };
     const std::vector<row> table{
-        {"crash", false, {"init", "terminate error std::runtime_error: crash", "destroyed"}, exit_kind::error},
+        {"crash",
+         false,
+         {"init", "terminate error std::runtime_error: crash", "destroyed"},
+         exit_kind::error},
         {"leave", false, {"init", "terminate normal", "destroyed"}, exit_kind::normal},
         {"parent", true, {"init", "terminate shutdown", "destroyed"}, exit_kind::shutdown},
         {"parent", false, {"init", "destroyed"}, exit_kind::shutdown},

@@ -60,7 +60,8 @@ public:
             outcome_ = std::move(o);
         }
         const std::uint64_t one = 1;
-        [[maybe_unused]] auto n = write(told_.get(), &one, sizeof one); // cannot fail: the counter starts at 0
+        [[maybe_unused]] auto n =
+            write(told_.get(), &one, sizeof one); // cannot fail: the counter starts at 0
     }
     std::optional<outcome> get() {
         std::lock_guard g{lock_};
@@ -160,8 +161,8 @@ bool workers_from_environment(unsigned& n) {
     const char* end = text + std::strlen(text);
     const auto parsed = std::from_chars(text, end, n);
     if (parsed.ec == std::errc{} && parsed.ptr == end && n >= 1 && n <= most_workers) return true;
-    log::write(log::level::error, std::string{"GENEVER_WORKERS="} + text + ": must be a whole number from 1 to " +
-                                      std::to_string(most_workers));
+    log::write(log::level::error, std::string{"GENEVER_WORKERS="} + text +
+                                      ": must be a whole number from 1 to " + std::to_string(most_workers));
     return false;
 }
 
@@ -188,7 +189,8 @@ int run_until_end(supervisor top, run_options options) {
     const pid keeper = rt.spawn(&keep, slot, std::move(top), std::move(options));
     for (int stops = 0;;) {
         pollfd what[] = {{signals.fd(), POLLIN, 0}, {slot->fd(), POLLIN, 0}};
-        if (poll(what, 2, -1) < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "poll");
+        if (poll(what, 2, -1) < 0 && errno != EINTR)
+            throw std::system_error(errno, std::generic_category(), "poll");
         if (auto o = slot->get()) return judge(*o, stops > 0);
         while (const int signal = signals.take()) {
             if (++stops == 1) {

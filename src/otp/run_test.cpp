@@ -56,7 +56,8 @@ public:
     /// Waits for its end. Its exit code; 1000 and more: ended by that signal.
     int wait() {
         char text[4096];
-        for (ssize_t n; (n = read(err_, text, sizeof text)) > 0;) errors_.append(text, static_cast<std::size_t>(n));
+        for (ssize_t n; (n = read(err_, text, sizeof text)) > 0;)
+            errors_.append(text, static_cast<std::size_t>(n));
         int status = 0;
         waitpid(id_, &status, 0);
         return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
@@ -81,7 +82,8 @@ TEST(Run, ShutsTheTreeDownInOrderOnASignalAndReturnsZero) {
         p.signal(number);
         EXPECT_EQ(p.line(), "terminate shutdown");
         EXPECT_EQ(p.wait(), 0) << p.errors();
-        EXPECT_TRUE(contains(p.errors(), number == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping")) << p.errors();
+        EXPECT_TRUE(contains(p.errors(), number == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping"))
+            << p.errors();
     }
 }
 
@@ -101,7 +103,8 @@ TEST(Run, ReturnsOneWhenTheTopSupervisorGivesUp) {
     EXPECT_EQ(p.line(), "up root w");
     EXPECT_EQ(p.line(), "terminate error std::runtime_error: crash");
     EXPECT_EQ(p.wait(), 1);
-    EXPECT_TRUE(contains(p.errors(), "the top supervisor has ended: shutdown: reached maximum restart intensity"))
+    EXPECT_TRUE(
+        contains(p.errors(), "the top supervisor has ended: shutdown: reached maximum restart intensity"))
         << p.errors();
     EXPECT_TRUE(contains(p.errors(), "supervisor root: child w")) << p.errors();
 }
@@ -110,7 +113,8 @@ TEST(Run, ReturnsOneWhenTheTreeDoesNotStart) {
     program p{"refuse"};
     EXPECT_EQ(p.line(), "");
     EXPECT_EQ(p.wait(), 1);
-    EXPECT_TRUE(contains(p.errors(), "the supervision tree did not start: shutdown: child w could not be started"))
+    EXPECT_TRUE(
+        contains(p.errors(), "the supervision tree did not start: shutdown: child w could not be started"))
         << p.errors();
 }
 

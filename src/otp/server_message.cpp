@@ -18,7 +18,8 @@ void fail(request& q, call_failure kind, const exit_reason& why) noexcept {
 void drop_server_message(message* m, const exit_reason& why) noexcept {
     const server_message_type& type = server_type_of(*m);
     if (type.is_request)
-        fail(static_cast<request&>(*m), why == exit_kind::noproc ? call_failure::noproc : call_failure::exited, why);
+        fail(static_cast<request&>(*m),
+             why == exit_kind::noproc ? call_failure::noproc : call_failure::exited, why);
     type.destroy(m);
 }
 

@@ -112,8 +112,8 @@ struct service {
     };
     static genever::child_spec child_spec(std::string name, options o) {
         const std::string inner = name + ".endpoint";
-        return child<supervisor>(std::move(name), supervisor{strategy::rest_for_one,
-                                                             {child<endpoint>(inner, {.port = o.port})}});
+        return child<supervisor>(
+            std::move(name), supervisor{strategy::rest_for_one, {child<endpoint>(inner, {.port = o.port})}});
     }
 };
 
@@ -173,34 +173,36 @@ TEST(SupervisionTree, ShowsEveryProcessWithItsRestartsAndMailbox) {
 }
 
 TEST(SupervisionTree, DoesNotWaitForABusySupervisor) {
-    under_seeds([](simulation& sim) {
-        auto s = std::make_shared<script>();
-        auto slow = std::make_shared<script>();
-        sim.run([=]() -> task<> {
-            supervisor inner{strategy::one_for_one, {a_probe(slow, "x")}};
-            supervisor spec{strategy::one_for_one, {child<supervisor>("inner", inner), a_probe(s, "a")}};
-            const pid sup = co_await up(spec);
-            slow->init_takes = 1h;
-            end_child("x", exit_kind::error);
-            const auto start = now();
-            co_await sleep_for(1ms);
-            const supervision_node t = co_await supervision_tree(supervisor_ref{sup});
-            EXPECT_EQ(now() - start, 1s + 1ms);
-            EXPECT_EQ(t.children.size(), 2U);
-            EXPECT_TRUE(t.children[0].busy);
-            EXPECT_FALSE(t.children[1].busy);
-            const supervisor_ref busy{"inner"};
-            bool timed_out = false;
-            try {
-                co_await busy.which_children();
-            } catch (const call_error& e) {
-                timed_out = e.kind() == call_failure::timeout;
-            }
-            EXPECT_TRUE(timed_out);
-            exit(sup, exit_kind::killed);
-            co_await ended(sup);
-        });
-    }, 20);
+    under_seeds(
+        [](simulation& sim) {
+            auto s = std::make_shared<script>();
+            auto slow = std::make_shared<script>();
+            sim.run([=]() -> task<> {
+                supervisor inner{strategy::one_for_one, {a_probe(slow, "x")}};
+                supervisor spec{strategy::one_for_one, {child<supervisor>("inner", inner), a_probe(s, "a")}};
+                const pid sup = co_await up(spec);
+                slow->init_takes = 1h;
+                end_child("x", exit_kind::error);
+                const auto start = now();
+                co_await sleep_for(1ms);
+                const supervision_node t = co_await supervision_tree(supervisor_ref{sup});
+                EXPECT_EQ(now() - start, 1s + 1ms);
+                EXPECT_EQ(t.children.size(), 2U);
+                EXPECT_TRUE(t.children[0].busy);
+                EXPECT_FALSE(t.children[1].busy);
+                const supervisor_ref busy{"inner"};
+                bool timed_out = false;
+                try {
+                    co_await busy.which_children();
+                } catch (const call_error& e) {
+                    timed_out = e.kind() == call_failure::timeout;
+                }
+                EXPECT_TRUE(timed_out);
+                exit(sup, exit_kind::killed);
+                co_await ended(sup);
+            });
+        },
+        20);
 }
 
 TEST(Supervisor, AChildThatAsksItsOwnSupervisorInItsInitTimesOut) {

@@ -78,11 +78,13 @@ task<child_counts> supervisor_ref::count_children(duration timeout) const {
     return ask(reach(name_, pid_), supervisor_process::count_children{}, timeout);
 }
 
-task<std::expected<genever::pid, child_error>> supervisor_ref::start_child(child_spec c, duration timeout) const {
+task<std::expected<genever::pid, child_error>> supervisor_ref::start_child(child_spec c,
+                                                                           duration timeout) const {
     return ask(reach(name_, pid_), supervisor_process::start_child{std::move(c)}, timeout);
 }
 
-task<std::expected<void, child_error>> supervisor_ref::terminate_child(std::string name, duration timeout) const {
+task<std::expected<void, child_error>> supervisor_ref::terminate_child(std::string name,
+                                                                       duration timeout) const {
     return ask(reach(name_, pid_), supervisor_process::terminate_child{std::move(name)}, timeout);
 }
 
@@ -91,7 +93,8 @@ task<std::expected<genever::pid, child_error>> supervisor_ref::restart_child(std
     return ask(reach(name_, pid_), supervisor_process::restart_child{std::move(name)}, timeout);
 }
 
-task<std::expected<void, child_error>> supervisor_ref::delete_child(std::string name, duration timeout) const {
+task<std::expected<void, child_error>> supervisor_ref::delete_child(std::string name,
+                                                                    duration timeout) const {
     return ask(reach(name_, pid_), supervisor_process::delete_child{std::move(name)}, timeout);
 }
 

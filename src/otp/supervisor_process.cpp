@@ -18,7 +18,8 @@ std::optional<exit_reason> flaw_of(const child_spec& c, const supervisor& s) {
     if (!c.start()) return exit_reason::error("child " + c.name() + " has no start function");
     if (!c.is_significant()) return {};
     if (c.restart() == restart::permanent)
-        return exit_reason::error("child " + c.name() + " is significant and permanent: it never ends by itself");
+        return exit_reason::error("child " + c.name() +
+                                  " is significant and permanent: it never ends by itself");
     if (s.auto_shutdown() == auto_shutdown::never)
         return exit_reason::error("child " + c.name() + " is significant, but auto_shutdown is never");
     return {};
@@ -162,10 +163,10 @@ task<> supervisor_process::terminate(child_state& c) {
         if (why == exit_kind::noproc) why = value_in<exit_signal>(*linked)->reason;
     by_pid_.erase(p);
     c.pid = {};
-    const bool expected = c.spec.is_brutal() ? why == exit_kind::killed
-                                             : why == exit_kind::shutdown ||
-                                                   (why == exit_kind::normal &&
-                                                    c.spec.restart() != genever::restart::permanent);
+    const bool expected =
+        c.spec.is_brutal() ? why == exit_kind::killed
+                           : why == exit_kind::shutdown || (why == exit_kind::normal &&
+                                                            c.spec.restart() != genever::restart::permanent);
     if (late)
         report(log::level::error, c.spec.name(), p, "did not end in time and was killed", why);
     else if (!expected)
@@ -225,7 +226,8 @@ task<> supervisor_process::restart(child_state& c, const genever::pid old, const
     if (why && log::enabled(log::level::warning))
         report(log::level::warning, c.spec.name(), old,
                "is restarted (" + std::to_string(intensity_.recent()) + " of " +
-                   std::to_string(spec_.max_restarts()) + " within " + seconds(spec_.period()) + ") after its end",
+                   std::to_string(spec_.max_restarts()) + " within " + seconds(spec_.period()) +
+                   ") after its end",
                *why);
     std::size_t first = 0;
     switch (spec_.strategy()) {
@@ -249,9 +251,8 @@ void supervisor_process::forget_or_keep(child_state& c) {
 void supervisor_process::consider_auto_shutdown(bool significant) {
     if (!significant || spec_.auto_shutdown() == auto_shutdown::never) return;
     if (spec_.auto_shutdown() == auto_shutdown::all_significant &&
-        std::ranges::any_of(children_, [](const auto& c) {
-            return c->spec.is_significant() && (c->pid || c->restarting);
-        }))
+        std::ranges::any_of(
+            children_, [](const auto& c) { return c->spec.is_significant() && (c->pid || c->restarting); }))
         return;
     stop(exit_kind::shutdown);
 }
@@ -278,8 +279,8 @@ supervisor_process::children_reply supervisor_process::handle(which_children) {
     children_reply r{started_at_, {}};
     r.children.reserve(children_.size());
     for (const auto& c : children_)
-        r.children.push_back({c->spec.name(), c->pid, c->spec.type(), c->spec.restart(), c->restarting, c->restarts,
-                              c->started_at});
+        r.children.push_back({c->spec.name(), c->pid, c->spec.type(), c->spec.restart(), c->restarting,
+                              c->restarts, c->started_at});
     return r;
 }
 

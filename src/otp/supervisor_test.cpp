@@ -30,55 +30,59 @@ TEST(Supervisor, StartsInOrderAndStopsInReverseOrder) {
 // OTP's matrix: what becomes of the child b, and of its siblings, for each restart type, exit and strategy.
 TEST(Supervisor, RestartsByTypeExitAndStrategy) {
     const std::vector<restart> types{restart::permanent, restart::transient, restart::temporary};
-    const std::vector<exit_kind> exits{exit_kind::normal, exit_kind::shutdown, exit_kind::error, exit_kind::killed};
-    const std::vector<strategy> strategies{strategy::one_for_one, strategy::one_for_all, strategy::rest_for_one};
-    under_seeds([&](simulation& sim) {
-        for (auto type : types)
-            for (auto how : exits)
-                for (auto whom : strategies) {
-                    SCOPED_TRACE(std::string{to_string(type)} + ", " + std::string{to_string(how)} + ", " +
-                                 std::string{to_string(whom)});
-                    auto s = std::make_shared<script>();
-                    sim.run([=]() -> task<> {
-                        supervisor spec{whom, {a_probe(s, "a"), a_probe(s, "b", type), a_probe(s, "c")}};
-                        const pid sup = co_await up(spec);
-                        const auto before = co_await pids(sup);
-                        s->events.clear();
-                        end_child("b", how);
-                        co_await sleep_for(1s);
-                        const auto after = co_await pids(sup);
-                        const bool abnormal = how == exit_kind::error || how == exit_kind::killed;
-                        const bool restarted =
-                            type == restart::permanent || (type == restart::transient && abnormal);
-                        names expected;
-                        if (how != exit_kind::killed) expected.push_back("-b");
-                        if (restarted && whom != strategy::one_for_one) expected.push_back("-c");
-                        if (restarted && whom == strategy::one_for_all) {
-                            expected.push_back("-a");
-                            expected.push_back("+a");
-                        }
-                        if (restarted) expected.push_back("+b");
-                        if (restarted && whom != strategy::one_for_one) expected.push_back("+c");
-                        EXPECT_EQ(s->events, expected);
-                        const supervisor_ref ref{sup};
-                        const auto children = co_await ref.which_children();
-                        if (type == restart::temporary) {
-                            EXPECT_EQ(after, (std::vector<pid>{before[0], before[2]}));
+    const std::vector<exit_kind> exits{exit_kind::normal, exit_kind::shutdown, exit_kind::error,
+                                       exit_kind::killed};
+    const std::vector<strategy> strategies{strategy::one_for_one, strategy::one_for_all,
+                                           strategy::rest_for_one};
+    under_seeds(
+        [&](simulation& sim) {
+            for (auto type : types)
+                for (auto how : exits)
+                    for (auto whom : strategies) {
+                        SCOPED_TRACE(std::string{to_string(type)} + ", " + std::string{to_string(how)} +
+                                     ", " + std::string{to_string(whom)});
+                        auto s = std::make_shared<script>();
+                        sim.run([=]() -> task<> {
+                            supervisor spec{whom, {a_probe(s, "a"), a_probe(s, "b", type), a_probe(s, "c")}};
+                            const pid sup = co_await up(spec);
+                            const auto before = co_await pids(sup);
+                            s->events.clear();
+                            end_child("b", how);
+                            co_await sleep_for(1s);
+                            const auto after = co_await pids(sup);
+                            const bool abnormal = how == exit_kind::error || how == exit_kind::killed;
+                            const bool restarted =
+                                type == restart::permanent || (type == restart::transient && abnormal);
+                            names expected;
+                            if (how != exit_kind::killed) expected.push_back("-b");
+                            if (restarted && whom != strategy::one_for_one) expected.push_back("-c");
+                            if (restarted && whom == strategy::one_for_all) {
+                                expected.push_back("-a");
+                                expected.push_back("+a");
+                            }
+                            if (restarted) expected.push_back("+b");
+                            if (restarted && whom != strategy::one_for_one) expected.push_back("+c");
+                            EXPECT_EQ(s->events, expected);
+                            const supervisor_ref ref{sup};
+                            const auto children = co_await ref.which_children();
+                            if (type == restart::temporary) {
+                                EXPECT_EQ(after, (std::vector<pid>{before[0], before[2]}));
+                                co_await stop(sup);
+                                co_return;
+                            }
+                            EXPECT_EQ(after.size(), 3U);
+                            EXPECT_EQ(after[0] != before[0], restarted && whom == strategy::one_for_all);
+                            EXPECT_EQ(after[1] != before[1], true);
+                            EXPECT_EQ(bool(after[1]), restarted);
+                            EXPECT_EQ(after[2] != before[2], restarted && whom != strategy::one_for_one);
+                            EXPECT_EQ(whereis("b"), after[1]);
+                            EXPECT_EQ(children[1].restarts, restarted ? 1U : 0U);
                             co_await stop(sup);
-                            co_return;
-                        }
-                        EXPECT_EQ(after.size(), 3U);
-                        EXPECT_EQ(after[0] != before[0], restarted && whom == strategy::one_for_all);
-                        EXPECT_EQ(after[1] != before[1], true);
-                        EXPECT_EQ(bool(after[1]), restarted);
-                        EXPECT_EQ(after[2] != before[2], restarted && whom != strategy::one_for_one);
-                        EXPECT_EQ(whereis("b"), after[1]);
-                        EXPECT_EQ(children[1].restarts, restarted ? 1U : 0U);
-                        co_await stop(sup);
-                    });
-                }
-        EXPECT_EQ(sim.live(), 0U);
-    }, 20);
+                        });
+                    }
+            EXPECT_EQ(sim.live(), 0U);
+        },
+        20);
 }
 
 TEST(Supervisor, SiblingsKeepTheirStateAndTheReferenceFollowsTheName) {
@@ -223,28 +227,30 @@ TEST(Supervisor, TriesAFailedRestartAgainAndCountsIt) {
     for (auto whom : {strategy::one_for_one, strategy::one_for_all, strategy::rest_for_one})
         for (int refusals : {1, 2, 3}) {
             SCOPED_TRACE(std::string{to_string(whom)} + ' ' + std::to_string(refusals));
-            under_seeds([=](simulation& sim) {
-                auto s = std::make_shared<script>();
-                sim.run([=]() -> task<> {
-                    supervisor spec{whom, {a_probe(s, "a"), a_probe(s, "b"), a_probe(s, "c")}};
-                    const pid sup = co_await up(spec);
-                    s->refuses = "b";
-                    s->refusals = refusals;
-                    end_child("b", exit_kind::error);
-                    if (refusals < 3) {
-                        co_await sleep_for(1s);
-                        EXPECT_TRUE(whereis("a"));
-                        EXPECT_TRUE(whereis("b"));
-                        EXPECT_TRUE(whereis("c"));
-                        auto why = co_await stop(sup);
-                        EXPECT_EQ(why.text(), "");
-                    } else {
-                        auto why = co_await ended(sup);
-                        EXPECT_EQ(why.text(), "reached maximum restart intensity");
-                    }
-                });
-                EXPECT_EQ(sim.live(), 0U);
-            }, 15);
+            under_seeds(
+                [=](simulation& sim) {
+                    auto s = std::make_shared<script>();
+                    sim.run([=]() -> task<> {
+                        supervisor spec{whom, {a_probe(s, "a"), a_probe(s, "b"), a_probe(s, "c")}};
+                        const pid sup = co_await up(spec);
+                        s->refuses = "b";
+                        s->refusals = refusals;
+                        end_child("b", exit_kind::error);
+                        if (refusals < 3) {
+                            co_await sleep_for(1s);
+                            EXPECT_TRUE(whereis("a"));
+                            EXPECT_TRUE(whereis("b"));
+                            EXPECT_TRUE(whereis("c"));
+                            auto why = co_await stop(sup);
+                            EXPECT_EQ(why.text(), "");
+                        } else {
+                            auto why = co_await ended(sup);
+                            EXPECT_EQ(why.text(), "reached maximum restart intensity");
+                        }
+                    });
+                    EXPECT_EQ(sim.live(), 0U);
+                },
+                15);
         }
 }
 
@@ -315,8 +321,9 @@ TEST(Supervisor, ForgetsTemporarySiblingsThatItTerminatesForARestart) {
     under_seeds([](simulation& sim) {
         auto s = std::make_shared<script>();
         sim.run([s]() -> task<> {
-            supervisor spec{strategy::one_for_all,
-                            {a_probe(s, "a", restart::temporary), a_probe(s, "b"), a_probe(s, "c", restart::transient)}};
+            supervisor spec{
+                strategy::one_for_all,
+                {a_probe(s, "a", restart::temporary), a_probe(s, "b"), a_probe(s, "c", restart::transient)}};
             const pid sup = co_await up(spec);
             end_child("c", exit_kind::normal); // stays down...
             co_await sleep_for(1s);
@@ -346,51 +353,60 @@ TEST(Supervisor, ShutsItselfDownWithItsSignificantChildren) {
         {auto_shutdown::any_significant, restart::transient, {"b"}, exit_kind::normal, true},
         {auto_shutdown::any_significant, restart::transient, {"b"}, exit_kind::error, false}, // restarted
         {auto_shutdown::any_significant, restart::temporary, {"b"}, exit_kind::error, true},
-        {auto_shutdown::any_significant, restart::temporary, {"a"}, exit_kind::normal, false}, // insignificant
+        {auto_shutdown::any_significant,
+         restart::temporary,
+         {"a"},
+         exit_kind::normal,
+         false}, // insignificant
         {auto_shutdown::all_significant, restart::transient, {"b"}, exit_kind::normal, false},
         {auto_shutdown::all_significant, restart::transient, {"c", "b"}, exit_kind::shutdown, true},
         {auto_shutdown::all_significant, restart::temporary, {"b", "c"}, exit_kind::killed, true},
     };
-    under_seeds([&](simulation& sim) {
-        for (std::size_t i = 0; i < table.size(); ++i) {
-            SCOPED_TRACE("row " + std::to_string(i));
-            const row r = table[i];
-            auto s = std::make_shared<script>();
-            sim.run([s, r]() -> task<> {
-                supervisor spec{strategy::one_for_one,
-                                {a_probe(s, "a", restart::temporary), a_probe(s, "b", r.type).significant(),
-                                 a_probe(s, "c", r.type).significant()}};
-                spec.auto_shutdown(r.rule);
-                const pid sup = co_await up(spec);
-                for (const auto& name : r.end) {
-                    end_child(name, r.how);
-                    co_await sleep_for(100ms);
-                }
-                EXPECT_EQ(is_alive(sup), !r.shuts_down);
-                if (!r.shuts_down) exit(sup, exit_kind::shutdown);
-                auto why = co_await ended(sup);
-                EXPECT_EQ(why.kind(), exit_kind::shutdown);
-            });
-        }
-    }, 20);
+    under_seeds(
+        [&](simulation& sim) {
+            for (std::size_t i = 0; i < table.size(); ++i) {
+                SCOPED_TRACE("row " + std::to_string(i));
+                const row r = table[i];
+                auto s = std::make_shared<script>();
+                sim.run([s, r]() -> task<> {
+                    supervisor spec{strategy::one_for_one,
+                                    {a_probe(s, "a", restart::temporary),
+                                     a_probe(s, "b", r.type).significant(),
+                                     a_probe(s, "c", r.type).significant()}};
+                    spec.auto_shutdown(r.rule);
+                    const pid sup = co_await up(spec);
+                    for (const auto& name : r.end) {
+                        end_child(name, r.how);
+                        co_await sleep_for(100ms);
+                    }
+                    EXPECT_EQ(is_alive(sup), !r.shuts_down);
+                    if (!r.shuts_down) exit(sup, exit_kind::shutdown);
+                    auto why = co_await ended(sup);
+                    EXPECT_EQ(why.kind(), exit_kind::shutdown);
+                });
+            }
+        },
+        20);
 }
 
 TEST(Supervisor, RefusesBadSpecifications) {
-    under_seeds([](simulation& sim) {
-        auto s = std::make_shared<script>();
-        sim.run([s]() -> task<> {
-            trap_exit(true);
-            std::vector<supervisor> bad{
-                {strategy::one_for_one, {a_probe(s, "a"), a_probe(s, "a")}},
-                {strategy::one_for_one, {a_probe(s, "a", restart::transient).significant()}},
-                {strategy::one_for_one, {child_spec{"a", nullptr}}},
-            };
-            for (const auto& spec : bad) {
-                auto r = co_await start_link(spec, "top");
-                EXPECT_FALSE(r);
-                EXPECT_EQ(r.error().kind(), exit_kind::error);
-                EXPECT_TRUE(s->events.empty());
-            }
-        });
-    }, 5);
+    under_seeds(
+        [](simulation& sim) {
+            auto s = std::make_shared<script>();
+            sim.run([s]() -> task<> {
+                trap_exit(true);
+                std::vector<supervisor> bad{
+                    {strategy::one_for_one, {a_probe(s, "a"), a_probe(s, "a")}},
+                    {strategy::one_for_one, {a_probe(s, "a", restart::transient).significant()}},
+                    {strategy::one_for_one, {child_spec{"a", nullptr}}},
+                };
+                for (const auto& spec : bad) {
+                    auto r = co_await start_link(spec, "top");
+                    EXPECT_FALSE(r);
+                    EXPECT_EQ(r.error().kind(), exit_kind::error);
+                    EXPECT_TRUE(s->events.empty());
+                }
+            });
+        },
+        5);
 }

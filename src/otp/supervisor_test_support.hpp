@@ -46,7 +46,8 @@ struct probe : gen_server<probe> {
     task<> init() {
         trap_exit(true);
         if (script_->init_takes > 0s) co_await sleep_for(script_->init_takes);
-        if (script_->refuses == name_ && script_->refusals-- > 0) throw std::runtime_error(name_ + " refuses");
+        if (script_->refuses == name_ && script_->refusals-- > 0)
+            throw std::runtime_error(name_ + " refuses");
         script_->events.push_back("+" + name_);
     }
     task<> terminate(const exit_reason&) {

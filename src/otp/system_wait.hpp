@@ -37,7 +37,8 @@ private:
     predicate wanted_;
     const void* context_;
     time_point deadline_;
-    message* seen_ = nullptr; // up to here nothing is wanted; only we take messages out, so it stays in the list
+    message* seen_ =
+        nullptr; // up to here nothing is wanted; only we take messages out, so it stays in the list
     message_ptr found_;
     std::coroutine_handle<> leaf_;
     timer_node timer_;

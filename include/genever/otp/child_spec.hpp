@@ -106,7 +106,8 @@ child_spec child(std::string name, typename T::options options = {}) {
     if constexpr (detail::makes_own_spec<T>)
         return T::child_spec(std::move(name), std::move(options));
     else
-        return child_spec(name, [name, options = std::move(options)] { return start_link<T>(name, options); });
+        return child_spec(name,
+                          [name, options = std::move(options)] { return start_link<T>(name, options); });
 }
 
 } // namespace genever

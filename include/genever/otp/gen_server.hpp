@@ -45,17 +45,18 @@ protected:
         static_assert(detail::server_handles_message<Derived, M>::value);
         static_assert(!detail::has_reply<M>, "genever: nobody receives the reply of a timer's message");
         auto held = std::make_shared<M>(std::move(message));
-        return timer_ref{detail::start_timer(genever::self(), delay, duration::zero(), [held]() -> detail::message* {
-            return detail::new_message<detail::cast_message<Derived, M>>(std::move(*held));
-        })};
+        return timer_ref{
+            detail::start_timer(genever::self(), delay, duration::zero(), [held]() -> detail::message* {
+                return detail::new_message<detail::cast_message<Derived, M>>(std::move(*held));
+            })};
     }
     /// Sends the server itself a copy of a message every `period`, the first after one, until it is cancelled.
     template <class M>
     timer_ref send_interval(duration period, M message) {
         static_assert(detail::server_handles_message<Derived, M>::value);
         static_assert(!detail::has_reply<M>, "genever: nobody receives the reply of a timer's message");
-        return timer_ref{
-            detail::start_timer(genever::self(), period, period, [message = std::move(message)]() -> detail::message* {
+        return timer_ref{detail::start_timer(
+            genever::self(), period, period, [message = std::move(message)]() -> detail::message* {
                 return detail::new_message<detail::cast_message<Derived, M>>(message);
             })};
     }
@@ -72,20 +73,26 @@ constexpr server_callbacks make_callbacks() {
     if constexpr (requires(S& s, const exit_reason& r) { s.terminate(r); })
         c.terminate = [](void* server, const exit_reason& why) -> task<> {
             auto& s = *static_cast<S*>(server);
-            if constexpr (is_task<decltype(s.terminate(why))>) return s.terminate(why);
-            else return s.terminate(why), task<>{};
+            if constexpr (is_task<decltype(s.terminate(why))>)
+                return s.terminate(why);
+            else
+                return s.terminate(why), task<>{};
         };
     if constexpr (requires(S& s, down d) { s.handle(std::move(d)); })
         c.on_down = [](void* server, down&& d) -> task<> {
             auto& s = *static_cast<S*>(server);
-            if constexpr (is_task<decltype(s.handle(std::move(d)))>) return s.handle(std::move(d));
-            else return s.handle(std::move(d)), task<>{};
+            if constexpr (is_task<decltype(s.handle(std::move(d)))>)
+                return s.handle(std::move(d));
+            else
+                return s.handle(std::move(d)), task<>{};
         };
     if constexpr (requires(S& s, exit_signal e) { s.handle(std::move(e)); })
         c.on_exit = [](void* server, exit_signal&& e) -> task<> {
             auto& s = *static_cast<S*>(server);
-            if constexpr (is_task<decltype(s.handle(std::move(e)))>) return s.handle(std::move(e));
-            else return s.handle(std::move(e)), task<>{};
+            if constexpr (is_task<decltype(s.handle(std::move(e)))>)
+                return s.handle(std::move(e));
+            else
+                return s.handle(std::move(e)), task<>{};
         };
     return c;
 }
@@ -128,8 +135,9 @@ task<> server_main(launch l, Args... args) {
 
 template <class S, class... Args>
 pid spawn_server(bool linked, monitor_ref ref, std::string name, Args&&... args) {
-    static_assert(std::is_base_of_v<gen_server<S>, S>,
-                  "genever: the server's type must derive from gen_server of itself: struct S : gen_server<S>");
+    static_assert(
+        std::is_base_of_v<gen_server<S>, S>,
+        "genever: the server's type must derive from gen_server of itself: struct S : gen_server<S>");
     static_assert(constructs_from<S, std::decay_t<Args>...> || inits_from<S, std::decay_t<Args>...>,
                   "genever: the server has neither a constructor nor an init for these arguments");
     spawn_options options;
@@ -143,7 +151,8 @@ pid spawn_server(bool linked, monitor_ref ref, std::string name, Args&&... args)
     }
     process_birth birth{nullptr};
     launch l{std::move(name), me, linked ? me : pid{}};
-    return birth.start(server_main<S, std::decay_t<Args>...>(std::move(l), std::forward<Args>(args)...), &options);
+    return birth.start(server_main<S, std::decay_t<Args>...>(std::move(l), std::forward<Args>(args)...),
+                       &options);
 }
 
 } // namespace detail
@@ -154,15 +163,16 @@ pid spawn_server(bool linked, monitor_ref ref, std::string name, Args&&... args)
 /// Kills nobody when it is destroyed while it waits: the link does.
 template <class S, class... Args>
 task<std::expected<pid, exit_reason>> start_link(std::string name, Args&&... args) {
-    return detail::await_start(detail::spawn_server<S>(true, {}, std::move(name), std::forward<Args>(args)...), {});
+    return detail::await_start(
+        detail::spawn_server<S>(true, {}, std::move(name), std::forward<Args>(args)...), {});
 }
 
 /// The same without the link.
 template <class S, class... Args>
 task<std::expected<pid, exit_reason>> start(std::string name, Args&&... args) {
     const monitor_ref ref = detail::new_monitor_ref();
-    return detail::await_start(detail::spawn_server<S>(false, ref, std::move(name), std::forward<Args>(args)...),
-                               ref);
+    return detail::await_start(
+        detail::spawn_server<S>(false, ref, std::move(name), std::forward<Args>(args)...), ref);
 }
 
 } // namespace genever

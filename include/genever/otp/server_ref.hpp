@@ -108,7 +108,8 @@ public:
         static_assert(detail::server_handles_message<S, M>::value);
         static_assert(!detail::has_reply<M>, "genever: this message has a reply: use call, not cast");
         const genever::pid to = pid();
-        return to && detail::post(to, detail::new_message<detail::cast_message<S, M>>(std::forward<Args>(args)...));
+        return to &&
+               detail::post(to, detail::new_message<detail::cast_message<S, M>>(std::forward<Args>(args)...));
     }
 
     /// Sends a message M{args...} that has a reply, and waits for it: `co_await ref.call<M>(args...)`. Gives
@@ -166,7 +167,8 @@ private:
     template <class M>
     static void refuse_miscompiled() {
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-        static_assert(std::is_lvalue_reference_v<M> || !std::is_aggregate_v<M> || std::is_trivially_destructible_v<M>,
+        static_assert(std::is_lvalue_reference_v<M> || !std::is_aggregate_v<M> ||
+                          std::is_trivially_destructible_v<M>,
                       "genever: GCC 12 miscompiles co_await ref.call(message{...}); write co_await "
                       "ref.call<message>(...)");
 #endif
@@ -175,9 +177,11 @@ private:
     template <class M, bool Throws, class... Args>
     auto make_call(duration timeout, Args&&... args) const {
         static_assert(detail::server_handles_message<S, M>::value);
-        static_assert(detail::has_reply<M>, "genever: this message has no `using reply = ...`: use cast, not call");
+        static_assert(detail::has_reply<M>,
+                      "genever: this message has no `using reply = ...`: use cast, not call");
         return detail::call_awaiter<typename M::reply, Throws>(
-            name_, pid(), detail::new_message<detail::call_message<S, M>>(std::forward<Args>(args)...), timeout);
+            name_, pid(), detail::new_message<detail::call_message<S, M>>(std::forward<Args>(args)...),
+            timeout);
     }
 
     std::string name_;

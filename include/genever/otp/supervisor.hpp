@@ -108,8 +108,8 @@ struct child_error {
         restarting,      ///< its restart is under way
         already_started, ///< start_child: a child of this name runs, `pid`
         already_present, ///< start_child: there is a child of this name, which does not run: restart or delete it
-        start_failed,    ///< `reason`
-        bad_spec,        ///< `reason`
+        start_failed, ///< `reason`
+        bad_spec,     ///< `reason`
     };
     what kind;
     genever::pid pid = {};
@@ -136,14 +136,17 @@ public:
     task<std::vector<child_info>> which_children(duration timeout = short_wait) const;
     task<child_counts> count_children(duration timeout = short_wait) const;
     /// Adds a child after the others and starts it.
-    task<std::expected<genever::pid, child_error>> start_child(child_spec c, duration timeout = long_wait) const;
+    task<std::expected<genever::pid, child_error>> start_child(child_spec c,
+                                                               duration timeout = long_wait) const;
     /// Terminates a child. It is not restarted, but stays known (unless it is temporary).
-    task<std::expected<void, child_error>> terminate_child(std::string name, duration timeout = long_wait) const;
+    task<std::expected<void, child_error>> terminate_child(std::string name,
+                                                           duration timeout = long_wait) const;
     /// Starts a child that does not run.
     task<std::expected<genever::pid, child_error>> restart_child(std::string name,
                                                                  duration timeout = long_wait) const;
     /// Forgets a child that does not run.
-    task<std::expected<void, child_error>> delete_child(std::string name, duration timeout = short_wait) const;
+    task<std::expected<void, child_error>> delete_child(std::string name,
+                                                        duration timeout = short_wait) const;
 
 private:
     std::string name_;

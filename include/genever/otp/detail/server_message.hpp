@@ -201,12 +201,14 @@ struct awaited<task<T>> {
 /// Checks at compile time that server S can handle message M. Its name, with both types, is in the diagnostics.
 template <class S, class M>
 struct server_handles_message {
-    static_assert(std::is_base_of_v<gen_server<S>, S>,
-                  "genever: the server's type must derive from gen_server of itself: struct S : gen_server<S>");
+    static_assert(
+        std::is_base_of_v<gen_server<S>, S>,
+        "genever: the server's type must derive from gen_server of itself: struct S : gen_server<S>");
     static_assert(std::is_same_v<M, std::decay_t<M>>, "genever: a message is a plain value");
-    static_assert(handles_plainly<S, M> || handles_deferred<S, M>,
-                  "genever: the server has no public `handle` for this message (Message = see above); a handler "
-                  "takes it by value or by const reference");
+    static_assert(
+        handles_plainly<S, M> || handles_deferred<S, M>,
+        "genever: the server has no public `handle` for this message (Message = see above); a handler "
+        "takes it by value or by const reference");
     static constexpr bool plain = handles_plainly<S, M>;
     static constexpr bool deferred = handles_deferred<S, M>;
     static_assert(!(plain && deferred),
@@ -222,11 +224,13 @@ struct server_handles_message {
             using result = decltype(std::declval<S&>().handle(std::declval<M>()));
             using value = typename awaited<result>::type;
             if constexpr (!has_reply<M>)
-                static_assert(std::is_void_v<value>,
-                              "genever: this message has no `using reply`: its handler must return void or task<>");
+                static_assert(
+                    std::is_void_v<value>,
+                    "genever: this message has no `using reply`: its handler must return void or task<>");
             else if constexpr (std::is_void_v<typename M::reply>)
-                static_assert(std::is_void_v<value>,
-                              "genever: this message's reply is void: its handler must return void or task<>");
+                static_assert(
+                    std::is_void_v<value>,
+                    "genever: this message's reply is void: its handler must return void or task<>");
             else
                 static_assert(std::is_convertible_v<value, typename M::reply>,
                               "genever: this message's handler must return its reply, or a task of it");
