@@ -26,17 +26,16 @@ int main() {
 
         supervisor tree{strategy::one_for_one,
                         {child<rate_limiter>("rate_limiter", s.limit, duration{window}),
-                         child<hit_counter>("hit_counter"),
-                         child<heartbeat>("heartbeat"),
-                         child<http::server>("endpoint",
-                                             {.port = s.port,
-                                              .handler = app,
-                                              .header_timeout = std::chrono::milliseconds{s.read_timeout_ms},
-                                              .body_timeout = std::chrono::milliseconds{s.read_timeout_ms},
-                                              .on_listening = [](const std::string& address, std::uint16_t port) {
-                                                  std::cout << "listening on http://" << address << ':' << port
-                                                            << std::endl;
-                                              }})}};
+                         child<hit_counter>("hit_counter"), child<heartbeat>("heartbeat"),
+                         child<http::server>(
+                             "endpoint", {.port = s.port,
+                                          .handler = app,
+                                          .header_timeout = std::chrono::milliseconds{s.read_timeout_ms},
+                                          .body_timeout = std::chrono::milliseconds{s.read_timeout_ms},
+                                          .on_listening = [](const std::string& address, std::uint16_t port) {
+                                              std::cout << "listening on http://" << address << ':' << port
+                                                        << std::endl;
+                                          }})}};
 
         run_options options;
         options.on_started = [routes = app.routes()](pid) -> task<> {

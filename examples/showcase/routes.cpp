@@ -42,7 +42,8 @@ struct limited {
 
     task<> operator()(web::context& c) const {
         const auto answer = co_await limiter.call<rate_limiter::acquire>(std::string{c.client_address()});
-        const auto seconds = std::chrono::ceil<std::chrono::seconds>(std::max<duration>(answer.until_reset, 1ns));
+        const auto seconds =
+            std::chrono::ceil<std::chrono::seconds>(std::max<duration>(answer.until_reset, 1ns));
         c.set_header("X-RateLimit-Limit", std::to_string(limit));
         c.set_header("X-RateLimit-Remaining", std::to_string(answer.remaining));
         c.set_header("X-RateLimit-Reset", std::to_string(seconds.count()));

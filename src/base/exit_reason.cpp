@@ -56,7 +56,9 @@ exit_reason exit_reason::from_exception(const std::exception_ptr& e) noexcept {
 std::string_view exit_reason::type() const noexcept { return details_ ? details_->type : std::string_view{}; }
 std::string_view exit_reason::text() const noexcept { return details_ ? details_->text : std::string_view{}; }
 const stack_trace* exit_reason::trace() const noexcept { return details_ ? &details_->trace : nullptr; }
-std::exception_ptr exit_reason::exception() const noexcept { return details_ ? details_->exception : nullptr; }
+std::exception_ptr exit_reason::exception() const noexcept {
+    return details_ ? details_->exception : nullptr;
+}
 
 void exit_reason::retain() const noexcept {
     // relaxed: a new reference is made from one that is already held

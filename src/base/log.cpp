@@ -47,9 +47,9 @@ spdlog::level::level_enum translate(level l) noexcept {
 struct standard_error {
     std::shared_ptr<spdlog::details::thread_pool> pool =
         std::make_shared<spdlog::details::thread_pool>(queue_length, 1);
-    std::shared_ptr<spdlog::async_logger> logger = std::make_shared<spdlog::async_logger>(
-        "genever", std::make_shared<spdlog::sinks::stderr_sink_mt>(), pool,
-        spdlog::async_overflow_policy::overrun_oldest);
+    std::shared_ptr<spdlog::async_logger> logger =
+        std::make_shared<spdlog::async_logger>("genever", std::make_shared<spdlog::sinks::stderr_sink_mt>(),
+                                               pool, spdlog::async_overflow_policy::overrun_oldest);
     standard_error() {
         logger->set_level(spdlog::level::trace);
         logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %l %v", spdlog::pattern_time_type::utc);
@@ -82,20 +82,20 @@ void write(level l, std::string_view text) noexcept {
 
 void set_level(level l) noexcept { threshold().store(l, std::memory_order_relaxed); }
 
-bool enabled(level l) noexcept {
-    return l != level::off && l >= threshold().load(std::memory_order_relaxed);
-}
+bool enabled(level l) noexcept { return l != level::off && l >= threshold().load(std::memory_order_relaxed); }
 
 void set_sink(std::function<void(level, std::string_view)> to) {
-    std::atomic_store(&sink, to ? std::make_shared<const std::function<void(level, std::string_view)>>(std::move(to))
-                                : nullptr);
+    std::atomic_store(&sink,
+                      to ? std::make_shared<const std::function<void(level, std::string_view)>>(std::move(to))
+                         : nullptr);
 }
 
 void flush() noexcept {
     try {
         auto& s = standard();
         if (const std::size_t lost = s.pool->overrun_counter(); lost > reported_lost) {
-            s.logger->log(spdlog::level::warn, "{} log entries were dropped: they came faster than they could be written",
+            s.logger->log(spdlog::level::warn,
+                          "{} log entries were dropped: they came faster than they could be written",
                           lost - reported_lost);
             reported_lost = lost;
         }

@@ -123,8 +123,8 @@ task<> connection::serve() {
             if (!out_.empty() && !flush_now() && !co_await flush()) co_return;
             const bool draining = !member_.begin_wait();
             if (!in_.empty()) {
-                const io_result r =
-                    co_await stream_.io().readable(draining ? std::min(deadline, now() + drain_patience) : deadline);
+                const io_result r = co_await stream_.io().readable(
+                    draining ? std::min(deadline, now() + drain_patience) : deadline);
                 member_.end_wait();
                 if (r == io_result::timeout) {
                     head = {head_state::failed, 0, {408, "the request's head did not come in time"}};
@@ -180,7 +180,8 @@ task<> connection::serve() {
             thrown = std::current_exception();
         }
         if (thrown) {
-            report_crash("request " + std::string{to_string(request_.method)} + ' ' + std::string{request_.path},
+            report_crash("request " + std::string{to_string(request_.method)} + ' ' +
+                             std::string{request_.path},
                          exit_reason::from_exception(thrown));
             thrown = nullptr;
             if (head_sent_) co_return; // the client sees by the broken framing that the response is not whole
@@ -331,7 +332,8 @@ task<bool> connection::flush() {
     while (!broken_) {
         if (flush_now()) co_return true;
         if (broken_) break;
-        if (co_await stream_.io().writable(now() + options_.write_timeout) == io_result::timeout) broken_ = true;
+        if (co_await stream_.io().writable(now() + options_.write_timeout) == io_result::timeout)
+            broken_ = true;
     }
     co_return false;
 }

@@ -78,10 +78,10 @@ private:
 
     bool drained_ = false; // the last read gave less than it could have: there is nothing until the next edge
     bool body_apart_ = false;
-    bool body_asked_ = false;  // the client has been told to go on, or did not wait for that
-    bool body_done_ = false;   // the request's last byte has been consumed
-    bool body_kept_ = false;   // body_ is the whole body
-    bool close_ = false;       // no further request on this connection
+    bool body_asked_ = false; // the client has been told to go on, or did not wait for that
+    bool body_done_ = false;  // the request's last byte has been consumed
+    bool body_kept_ = false;  // body_ is the whole body
+    bool close_ = false;      // no further request on this connection
     bool head_sent_ = false;
     bool broken_ = false; // the peer can no longer be written to
     std::uint8_t streamed_ = 0;

@@ -45,7 +45,8 @@ genever::child_spec server::child_spec(std::string name, options o) {
         if (p) register_name(listener, *p);
         co_return p;
     });
-    return child<supervisor>(std::move(name), supervisor{strategy::rest_for_one, {std::move(first), std::move(second)}});
+    return child<supervisor>(std::move(name),
+                             supervisor{strategy::rest_for_one, {std::move(first), std::move(second)}});
 }
 
 } // namespace genever::http

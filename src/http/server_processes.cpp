@@ -97,7 +97,8 @@ pid start_connections(std::shared_ptr<server_state> server) {
     return spawn(options, connections_process, std::move(server), self());
 }
 
-std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, std::string connections) {
+std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server,
+                                               std::string connections) {
     const server_options& o = server->options;
     auto at = net::endpoint::parse(o.address, server->port);
     if (!at) return std::unexpected(exit_reason::error("http: cannot listen: " + at.error()));

@@ -120,7 +120,8 @@ TEST(HttpServer, AnswersPipelinedRequestsInOrder) {
         co_await c.say(all);
         EXPECT_TRUE(co_await c.hear("/n499x"));
         std::size_t at = 0;
-        for (int i = 0; i < 500 && at != std::string::npos; ++i) at = c.got.find("/n" + std::to_string(i) + "x", at);
+        for (int i = 0; i < 500 && at != std::string::npos; ++i)
+            at = c.got.find("/n" + std::to_string(i) + "x", at);
         EXPECT_NE(at, std::string::npos);
     });
 }
@@ -171,8 +172,8 @@ TEST(HttpServer, SkipsABodyThatTheHandlerDidNotRead) {
     with_server({.handler = answer_path}, [](std::uint16_t port) -> task<> {
         client c;
         co_await c.connect(port);
-        co_await c.say("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 50000\r\n\r\n" + std::string(50'000, 'x') +
-                       get("/b"));
+        co_await c.say("POST /a HTTP/1.1\r\nHost: t\r\nContent-Length: 50000\r\n\r\n" +
+                       std::string(50'000, 'x') + get("/b"));
         EXPECT_TRUE(co_await c.hear("/b"));
     });
 }

@@ -12,11 +12,14 @@ namespace {
 
 std::error_code last_error() noexcept { return {errno, std::generic_category()}; }
 
-std::unexpected<std::error_code> failed(std::errc e) noexcept { return std::unexpected(std::make_error_code(e)); }
+std::unexpected<std::error_code> failed(std::errc e) noexcept {
+    return std::unexpected(std::make_error_code(e));
+}
 
 /// What a wait that did not end in readiness means.
 std::error_code wait_error(io_result r) noexcept {
-    return std::make_error_code(r == io_result::timeout ? std::errc::timed_out : std::errc::connection_aborted);
+    return std::make_error_code(r == io_result::timeout ? std::errc::timed_out
+                                                        : std::errc::connection_aborted);
 }
 
 bool would_block(const std::error_code& e) noexcept { return e == std::errc::operation_would_block; }
@@ -51,7 +54,8 @@ std::expected<std::size_t, std::error_code> tcp_stream::try_write(std::string_vi
     }
 }
 
-task<std::expected<std::size_t, std::error_code>> tcp_stream::read_some(std::span<char> into, time_point deadline) {
+task<std::expected<std::size_t, std::error_code>> tcp_stream::read_some(std::span<char> into,
+                                                                        time_point deadline) {
     for (;;) {
         auto n = try_read(into);
         if (n || !would_block(n.error())) co_return n;
@@ -60,7 +64,8 @@ task<std::expected<std::size_t, std::error_code>> tcp_stream::read_some(std::spa
     }
 }
 
-task<std::expected<void, std::error_code>> tcp_stream::write_all(std::string_view bytes, time_point deadline) {
+task<std::expected<void, std::error_code>> tcp_stream::write_all(std::string_view bytes,
+                                                                 time_point deadline) {
     while (!bytes.empty()) {
         auto n = try_write(bytes);
         if (n) {

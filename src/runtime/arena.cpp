@@ -36,7 +36,8 @@ cell_arena& cell_arena::instance() {
 
 cell_arena::cell_arena() {
     for (std::size_t cells = most_cells; cells >= least_cells; cells /= 2) {
-        void* m = mmap(nullptr, cells * cell_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* m =
+            mmap(nullptr, cells * cell_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (m != MAP_FAILED) {
             base_ = static_cast<char*>(m);
             reserved_ = cells * cell_size;

@@ -3,8 +3,8 @@
 #include <genever/base/log.hpp>
 #include <genever/base/stack_trace.hpp>
 
-#include <pthread.h>
 #include <csignal>
+#include <pthread.h>
 
 namespace genever {
 
@@ -18,7 +18,8 @@ std::string to_string(const crash_report& r) {
     s += "\n  reason: " + to_string(r.reason);
     s += "\n  mailbox: " + std::to_string(r.mailbox_length) + " message" + (r.mailbox_length == 1 ? "" : "s");
     if (!r.last_message.empty()) s += "\n  last message: " + r.last_message;
-    if (const stack_trace* t = r.reason.trace(); t && r.reason.exception()) s += "\n  stack of the throw:\n" + to_string(*t);
+    if (const stack_trace* t = r.reason.trace(); t && r.reason.exception())
+        s += "\n  stack of the throw:\n" + to_string(*t);
     return s;
 }
 

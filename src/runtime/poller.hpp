@@ -13,7 +13,7 @@ namespace genever::detail {
 struct io_slot {
     spinlock lock;
     bool in_use = false;
-    bool read_edge = false;  // an edge came and nobody has waited for it yet
+    bool read_edge = false; // an edge came and nobody has waited for it yet
     bool write_edge = false;
     bool read_closed = false;  // sticky: the peer sends no more, no further edge needs to come
     bool write_closed = false; // sticky: the connection is broken

@@ -69,9 +69,7 @@ void leave_cell(process& p) noexcept {
 
 } // namespace
 
-process* find_block(pid p) noexcept {
-    return p ? cell_arena::instance().at(p.slot()) : nullptr;
-}
+process* find_block(pid p) noexcept { return p ? cell_arena::instance().at(p.slot()) : nullptr; }
 
 pid pid_of(const process& p) noexcept { return {cell_arena::instance().slot_of(p), p.generation}; }
 
@@ -157,7 +155,7 @@ void release_claim(process& p) noexcept {
 namespace {
 
 /// False, and `m` stays the caller's, when nobody lives under `to`.
-bool deliver(pid to, message* m, message_list process::*lane) noexcept {
+bool deliver(pid to, message* m, message_list process::* lane) noexcept {
     process* p = find_block(to);
     bool push = false;
     bool delivered = false;
@@ -390,8 +388,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     if (x) {
         for (pid other : x->links) deliver_link_exit(other, id, reason);
         for (auto [ref, watched] : x->monitoring) forget_watcher(watched, ref);
-        for (auto [ref, watcher] : x->watchers)
-            deliver_down(watcher, monitor_ref{ref}, id, reason);
+        for (auto [ref, watcher] : x->watchers) deliver_down(watcher, monitor_ref{ref}, id, reason);
     }
     leave_cell(p);
     thread_state* t = this_thread();
@@ -551,7 +548,8 @@ std::optional<process_info> info(pid id) {
     if (!alive(*p, id)) return {};
     i.parked = p->state == run_state::parked;
     i.trap_exit = p->trap_exit;
-    i.mailbox_length = p->arrived.load(std::memory_order_relaxed) - p->consumed.load(std::memory_order_relaxed);
+    i.mailbox_length =
+        p->arrived.load(std::memory_order_relaxed) - p->consumed.load(std::memory_order_relaxed);
     if (p->extras) {
         i.label = p->extras->label;
         i.names = p->extras->names;

@@ -81,8 +81,9 @@ TEST(Process, ReceivesSelectivelyByType) {
             });
             EXPECT_EQ(co_await receive([](int i) { return i; }), 2);
             EXPECT_EQ(co_await receive([](std::string s) { return s; }), "first");
-            EXPECT_EQ(co_await receive([](std::string s) { return s; }, after(1s, [] { return std::string{}; })),
-                      "third");
+            EXPECT_EQ(
+                co_await receive([](std::string s) { return s; }, after(1s, [] { return std::string{}; })),
+                "third");
             EXPECT_EQ(co_await receive([](int i) { return i; }, after(1s, [] { return -1; })), -1);
         });
     });
@@ -142,10 +143,12 @@ TEST(Process, AKillBeforeItsFirstStepDestroysItsArguments) {
     under_seeds([](simulation& sim) {
         std::atomic<int> alive = 0;
         sim.run([&]() -> task<> {
-            auto [p, ref] = spawn_monitor([](counted c) -> task<> {
-                co_await sleep_for(1h);
-                (void)c;
-            }, counted{alive});
+            auto [p, ref] = spawn_monitor(
+                [](counted c) -> task<> {
+                    co_await sleep_for(1h);
+                    (void)c;
+                },
+                counted{alive});
             exit(p, exit_kind::killed);
             co_await receive([](const down&) {});
         });
@@ -243,7 +246,8 @@ TEST(Monitor, EndedByDemonitorSendsNothing) {
             auto [p, ref] = spawn_monitor([] {});
             co_await sleep_for(1s); // its end has been told by now
             demonitor(ref);
-            EXPECT_TRUE((co_await receive([](const down&) { return false; }, after(1s, [] { return true; }))));
+            EXPECT_TRUE(
+                (co_await receive([](const down&) { return false; }, after(1s, [] { return true; }))));
         });
     });
 }
@@ -270,7 +274,8 @@ TEST(Timer, SendsOnceOrAgainAndAgainUntilCancelled) {
             auto tick = send_interval(self(), 300ms, 1);
             int ticks = 0;
             const auto end = now() + 1s;
-            while (now() < end) ticks += co_await receive([](int i) { return i; }, after(100ms, [] { return 0; }));
+            while (now() < end)
+                ticks += co_await receive([](int i) { return i; }, after(100ms, [] { return 0; }));
             EXPECT_EQ(ticks, 3);
             EXPECT_TRUE(tick.cancel());
             EXPECT_FALSE(tick.cancel());
@@ -373,10 +378,12 @@ TEST(Runtime, KillsWhatStillLivesAtItsEnd) {
         runtime rt{{.workers = 2}};
         rt.run([&]() -> task<> {
             for (int i = 0; i < 100; ++i)
-                spawn([](counted c) -> task<> {
-                    (void)c;
-                    co_await sleep_for(24h);
-                }, counted{alive});
+                spawn(
+                    [](counted c) -> task<> {
+                        (void)c;
+                        co_await sleep_for(24h);
+                    },
+                    counted{alive});
             co_await yield();
         });
     }
@@ -385,11 +392,11 @@ TEST(Runtime, KillsWhatStillLivesAtItsEnd) {
 
 TEST(Runtime, TheWorkersSendToEachOtherWithoutLoss) {
     runtime rt{{.workers = 3}};
-    const int n = 20000;
-    auto sum = rt.run([n]() -> task<long> {
+    constexpr int n = 20000;
+    auto sum = rt.run([]() -> task<long> {
         const pid me = self();
         for (int s = 0; s < 4; ++s)
-            spawn([me, n]() -> task<> {
+            spawn([me]() -> task<> {
                 for (int i = 0; i < n; ++i) {
                     send(me, i);
                     if (i % 64 == 0) co_await yield();
@@ -418,10 +425,12 @@ TEST(Process, MayRunATaskThatAPlainFunctionMade) {
             });
             co_await receive([](const down& d) { EXPECT_EQ(d.reason.kind(), exit_kind::normal); });
             for (int i = 0; i < 200; ++i)
-                spawn([](counted c) -> task<> {
-                    (void)c;
-                    co_await yield();
-                }, counted{alive});
+                spawn(
+                    [](counted c) -> task<> {
+                        (void)c;
+                        co_await yield();
+                    },
+                    counted{alive});
             kept = task<>{};
             co_await sleep_for(1s);
             (void)p;

@@ -11,8 +11,8 @@ namespace detail {
 
 namespace {
 
-constexpr unsigned most_workers = 64; // one bit each in runtime_core::idle_
-constexpr unsigned real_tick_shift = 16; // 65.5 us
+constexpr unsigned most_workers = 64;        // one bit each in runtime_core::idle_
+constexpr unsigned real_tick_shift = 16;     // 65.5 us
 constexpr unsigned simulated_tick_shift = 0; // to the nanosecond
 
 unsigned usable_cores() noexcept {

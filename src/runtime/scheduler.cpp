@@ -239,7 +239,8 @@ void runtime_core::run(thread_state& t, process& p) {
             const std::coroutine_handle<> h = std::exchange(p.resume_point, nullptr);
             h.resume();
             if (!p.resume_point) break;
-            if (++transfers % transfers_before_yield == 0 && p.asked == parking::none) p.asked = parking::requeue;
+            if (++transfers % transfers_before_yield == 0 && p.asked == parking::none)
+                p.asked = parking::requeue;
         }
         if (!p.resume_point) {
             std::exception_ptr error = std::move(p.root.promise().error);

@@ -12,8 +12,8 @@ namespace genever {
 using namespace detail;
 
 simulation::simulation(std::uint64_t seed, crash_handler on_crash)
-    : seed_(seed),
-      core_(std::make_unique<runtime_core>(runtime_core::simulated{seed}, std::move(on_crash))) {}
+    : seed_(seed), core_(std::make_unique<runtime_core>(runtime_core::simulated{seed}, std::move(on_crash))) {
+}
 
 simulation::~simulation() = default;
 

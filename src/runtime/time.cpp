@@ -96,7 +96,8 @@ void fire_entry(std::shared_ptr<timer_entry> e) {
         if (sent && e->every != 0) {
             const std::int64_t now = this_thread()->core->now();
             e->due += e->every;
-            if (e->due <= now) e->due += (now - e->due) / e->every * e->every + e->every; // skip what was missed
+            if (e->due <= now)
+                e->due += (now - e->due) / e->every * e->every + e->every; // skip what was missed
             arm_entry(e);
         }
     }

@@ -93,7 +93,8 @@ TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
             switch (random() % 4) {
             case 0:
             case 1: {
-                const std::int64_t when = now + 1 + static_cast<std::int64_t>(random() >> (1 + random() % 50)) % 10'000'000'000;
+                const std::int64_t when =
+                    now + 1 + static_cast<std::int64_t>(random() >> (1 + random() % 50)) % 10'000'000'000;
                 model.push_back({&all.add(w, when), when, true});
                 break;
             }

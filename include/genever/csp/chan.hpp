@@ -110,8 +110,9 @@ struct chan_state {
 ///     while (auto v = co_await c.recv()) use(*v);
 template <class T>
 class chan {
-    static_assert(std::is_nothrow_move_constructible_v<T>,
-                  "genever: a channel's values must be movable without throwing; send a std::unique_ptr to the value");
+    static_assert(
+        std::is_nothrow_move_constructible_v<T>,
+        "genever: a channel's values must be movable without throwing; send a std::unique_ptr to the value");
     using state = detail::chan_state<T>;
 
 public:
@@ -119,7 +120,8 @@ public:
 
     class [[nodiscard("co_await it")]] send_awaiter {
     public:
-        send_awaiter(std::shared_ptr<state> s, T value) noexcept : state_(std::move(s)), value_(std::move(value)) {}
+        send_awaiter(std::shared_ptr<state> s, T value) noexcept
+            : state_(std::move(s)), value_(std::move(value)) {}
         send_awaiter(const send_awaiter&) = delete;
         ~send_awaiter() {
             if (!me_.ticket.p) return;

@@ -66,7 +66,8 @@ public:
                     std::invoke(std::move(work), std::move(with)...);
                 co_return;
             },
-            std::move(share), std::decay_t<F>(std::forward<F>(f)), std::decay_t<Args>(std::forward<Args>(args))...);
+            std::move(share), std::decay_t<F>(std::forward<F>(f)),
+            std::decay_t<Args>(std::forward<Args>(args))...);
     }
 
     class [[nodiscard("co_await it")]] wait_awaiter {

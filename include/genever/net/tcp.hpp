@@ -71,7 +71,8 @@ private:
 };
 
 /// Connects to `to`.
-task<std::expected<tcp_stream, std::error_code>> connect(endpoint to, time_point deadline = time_point::max());
+task<std::expected<tcp_stream, std::error_code>> connect(endpoint to,
+                                                         time_point deadline = time_point::max());
 
 struct listen_options {
     /// How many connections the system keeps that nobody has accepted yet.

@@ -84,7 +84,9 @@ public:
         return {slot_, false, deadline};
     }
     /// Waits until writing may make progress, or the deadline.
-    wait_awaiter writable(time_point deadline = time_point::max()) noexcept { return {slot_, true, deadline}; }
+    wait_awaiter writable(time_point deadline = time_point::max()) noexcept {
+        return {slot_, true, deadline};
+    }
 
 private:
     detail::io_slot* slot_ = nullptr;

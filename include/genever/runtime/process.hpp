@@ -86,7 +86,7 @@ pid spawn_on(runtime_core* home, const spawn_options* options, F&& f, Args&&... 
         return birth.start(f(), options); // nothing to keep alive: the callable's own frame is the root
     else
         return birth.start(process_main<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
-                                                                                 std::forward<Args>(args)...),
+                                                                                std::forward<Args>(args)...),
                            options);
 }
 
@@ -136,7 +136,8 @@ std::pair<pid, monitor_ref> spawn_monitor(F&& f, Args&&... args) {
 /// False tells that it was, true only that it had not ended yet. Callable on any thread.
 template <class T>
 bool send(pid to, T&& value) {
-    return detail::post(to, detail::new_message<detail::value_message<std::decay_t<T>>>(std::forward<T>(value)));
+    return detail::post(to,
+                        detail::new_message<detail::value_message<std::decay_t<T>>>(std::forward<T>(value)));
 }
 
 /// Sends an exit signal, as Erlang's exit/2: `killed` ends the process at its next suspension point, without

@@ -77,9 +77,10 @@ struct clause_argument<F> : clause_argument<decltype(&F::operator())> {};
 template <class F>
 constexpr void refuse_miscompiled_clause() {
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-    static_assert(std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
-                  "genever: GCC 12 miscompiles a clause that owns something (captures by value) inside co_await "
-                  "receive(...): give it a name first, auto clause = [x](int i) {...}, or capture by reference");
+    static_assert(
+        std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
+        "genever: GCC 12 miscompiles a clause that owns something (captures by value) inside co_await "
+        "receive(...): give it a name first, auto clause = [x](int i) {...}, or capture by reference");
 #endif
 }
 
@@ -108,8 +109,8 @@ class [[nodiscard("co_await it")]] receive_awaiter : public receive_wait {
 
 public:
     receive_awaiter(duration timeout, After after, std::tuple<Clauses...> clauses)
-        : receive_wait(clause_types<Clauses...>::list, sizeof...(Clauses), timeout),
-          after_(std::move(after)), clauses_(std::move(clauses)) {}
+        : receive_wait(clause_types<Clauses...>::list, sizeof...(Clauses), timeout), after_(std::move(after)),
+          clauses_(std::move(clauses)) {}
 
     bool await_ready() noexcept { return ready(); }
     result await_resume() {
@@ -169,7 +170,8 @@ auto receive(Clauses&&... clauses) {
     using last = std::tuple_element_t<sizeof...(Clauses) - 1, all>;
     (
         [] {
-            if constexpr (!detail::is_after<std::decay_t<Clauses>>) detail::refuse_miscompiled_clause<Clauses>();
+            if constexpr (!detail::is_after<std::decay_t<Clauses>>)
+                detail::refuse_miscompiled_clause<Clauses>();
         }(),
         ...);
     if constexpr (detail::is_after<last>) {

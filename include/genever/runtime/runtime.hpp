@@ -49,7 +49,8 @@ struct runtime_options {
 
 namespace detail {
 
-inline const spawn_options quiet_options{.label = "main", .link = {}, .watcher = {}, .monitor = {}, .quiet = true};
+inline const spawn_options quiet_options{
+    .label = "main", .link = {}, .watcher = {}, .monitor = {}, .quiet = true};
 
 /// Where the reason of a process's end is left for a thread that waits for it.
 class end_slot {

@@ -26,7 +26,7 @@ struct scope {
     scope* outer = nullptr;
     bool called_off = false;
     process* owner = nullptr;
-    std::coroutine_handle<> parent;            // goes on when the stretch has ended or been destroyed
+    std::coroutine_handle<> parent;             // goes on when the stretch has ended or been destroyed
     void (*destroy)(scope&) noexcept = nullptr; // destroys the stretch's frames
 
     void enter(process& p) noexcept;
@@ -40,7 +40,8 @@ void interrupt(wait_ticket process_and_use, void* scope) noexcept;
 template <class T>
 class [[nodiscard("co_await it")]] timeout_awaiter : scope {
 public:
-    timeout_awaiter(task<T> work, time_point deadline) noexcept : work_(std::move(work)), deadline_(deadline) {
+    timeout_awaiter(task<T> work, time_point deadline) noexcept
+        : work_(std::move(work)), deadline_(deadline) {
         destroy = [](scope& s) noexcept { static_cast<timeout_awaiter&>(s).work_ = task<T>{}; };
     }
     timeout_awaiter(const timeout_awaiter&) = delete;

@@ -68,9 +68,9 @@ struct alignas(64) process : process_head {
     bool wake_pending : 1; // woken while still running
     bool wants_mail : 1;   // a message ends this suspension
     bool trap_exit : 1;
-    bool killed : 1;       // it must end with extras->kill_reason
-    bool ending : 1;       // its frames are gone; it takes no new names
-    bool interrupted : 1;  // a scope of extras->scopes has been called off
+    bool killed : 1;      // it must end with extras->kill_reason
+    bool ending : 1;      // its frames are gone; it takes no new names
+    bool interrupted : 1; // a scope of extras->scopes has been called off
     wake_reason reason;
     std::uint32_t generation;
     std::uint64_t token;
@@ -83,8 +83,8 @@ struct alignas(64) process : process_head {
     runtime_core* home;
     std::coroutine_handle<task_promise<void>> root;
     // ---- the owner's, without the lock
-    message_list mail;    // taken from the inbox, not yet received
-    mail_waiter* waiter;  // under `lock` while parked
+    message_list mail;      // taken from the inbox, not yet received
+    mail_waiter* waiter;    // under `lock` while parked
     process_extras* extras; // links, monitors, names...: under `lock`; made when first needed
     // ---- counters
     std::atomic<std::uint32_t> arrived;  // user messages ever put into the inbox; written under `lock`
