@@ -97,7 +97,11 @@ public:
         return read(fd_.get(), &i, sizeof i) == sizeof i ? static_cast<int>(i.ssi_signo) : 0;
     }
     /// From now on the next one ends the program by its default action.
-    void give_back() noexcept { pthread_sigmask(SIG_UNBLOCK, &set_, nullptr); }
+    void give_back() noexcept {
+        while (take() != 0) { // those that are pending already must not end it
+        }
+        pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
+    }
 
 private:
     static sigset_t make_set() noexcept {
@@ -197,8 +201,8 @@ int run_until_end(supervisor top, run_options options) {
                 stopping.store(true, std::memory_order_relaxed);
                 log::write(log::level::info, signal == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping");
                 send(keeper, stop_request{});
-            } else {
-                log::write(log::level::error, "a second signal while stopping: killing everything");
+            } else if (signal == SIGINT) { // somebody is impatient; a second SIGTERM is an orchestrator's habit
+                log::write(log::level::error, "SIGINT while stopping: killing everything");
                 signals.give_back();
                 return 128 + signal;
             }

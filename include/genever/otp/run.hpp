@@ -23,11 +23,12 @@ struct run_options {
 };
 
 /// Starts a runtime and, in it, the supervisor, and blocks until it has ended or SIGTERM or SIGINT comes, at which the
-/// tree is shut down in order. A second signal kills everything; a third one ends the program by its default action.
+/// tree is shut down in order. A further SIGTERM changes nothing; a SIGINT during the shutdown (a second Ctrl-C) kills
+/// everything, and one more ends the program by its default action.
 ///
 /// Returns what main should: 0 after an orderly end; 1, and a line in the log says why, if the tree did not start, or
-/// its top supervisor gave up or crashed; 128 + the signal's number after a second signal. To be called on the main
-/// thread, before other threads exist, for they would take the signals. SIGPIPE is ignored from then on.
+/// its top supervisor gave up or crashed; 130 when SIGINT killed it. To be called on the main thread, before other
+/// threads exist, for they would take the signals. SIGPIPE is ignored from then on.
 int run(supervisor top, run_options options = {});
 
 /// Whether `run` has been told by a signal to stop: true from that moment on, before any process has heard of it. Any
