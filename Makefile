@@ -1,6 +1,6 @@
 # Everything a developer does, one word each. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help deps run build test test-asan test-tsan test-clang format check-format check-layers bench-http \
+.PHONY: help deps run build test test-asan test-tsan test-clang fuzz format check-format check-layers bench-http \
     install clean
 
 JOBS ?= $(shell nproc)
@@ -44,6 +44,16 @@ test-clang: ## the tests, built with Clang 19
 	@tools/install-deps.sh --clang
 	$(call build,clang,all)
 	ctest --preset clang --parallel $(JOBS)
+
+FUZZ_SECONDS ?= 60
+fuzz: ## run each fuzz target for FUZZ_SECONDS (60) with Clang
+	@tools/install-deps.sh --clang --fuzz
+	$(call build,fuzz,all)
+	for f in http_request route_tree; do \
+	    mkdir -p build/fuzz/corpus/$$f && \
+	    build/fuzz/fuzz/$${f}_fuzz -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	        build/fuzz/corpus/$$f fuzz/corpus/$$f || exit 1; \
+	done
 
 format: ## reformat every C++ file (clang-format 19)
 	@tools/install-deps.sh --format

@@ -3,6 +3,7 @@
 option(GENEVER_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(GENEVER_BUILD_EXAMPLES "Build the examples" ${PROJECT_IS_TOP_LEVEL})
 option(GENEVER_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
+option(GENEVER_BUILD_FUZZERS "Build the fuzz targets (Clang)" OFF)
 option(GENEVER_INSTALL "Generate the install rules and the CMake package" ${PROJECT_IS_TOP_LEVEL})
 option(GENEVER_WERROR "Treat warnings as errors" OFF)
 option(GENEVER_CHECKS "Register the tests that run a compiler: headers alone, must not compile, install"

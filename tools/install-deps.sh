@@ -2,11 +2,12 @@
 # Installs the Debian 12 packages that building needs, as root or through sudo. Quick when nothing is missing: apt is
 # then not run at all.
 #
-#   tools/install-deps.sh [--clang] [--format] [--bench]
+#   tools/install-deps.sh [--clang] [--format] [--bench] [--fuzz]
 #
 #   --clang   also the second compiler, for `make test-clang`
 #   --format  also clang-format, for `make format`
 #   --bench   also the load generator, for `make bench-http`
+#   --fuzz    also Clang's fuzzing library, for `make fuzz`
 set -euo pipefail
 
 packages=(
@@ -19,6 +20,7 @@ for argument in "$@"; do
         --clang) packages+=(clang-19) ;;
         --format) packages+=(clang-format-19 git) ;;
         --bench) packages+=(wrk) ;;
+        --fuzz) packages+=(libclang-rt-19-dev) ;;
         *)
             echo "$0: unknown argument '$argument'" >&2
             exit 2
