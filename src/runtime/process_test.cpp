@@ -390,6 +390,19 @@ TEST(Runtime, KillsWhatStillLivesAtItsEnd) {
     EXPECT_EQ(alive, 0);
 }
 
+TEST(Runtime, LetsGoOfArmedTimersAtItsEnd) {
+    std::atomic<int> alive = 0;
+    {
+        runtime rt{{.workers = 2}};
+        rt.run([&] {
+            send_after(self(), 24h, counted{alive});
+            send_interval(self(), 24h, counted{alive});
+        });
+        EXPECT_GT(alive, 0);
+    }
+    EXPECT_EQ(alive, 0);
+}
+
 TEST(Runtime, TheWorkersSendToEachOtherWithoutLoss) {
     runtime rt{{.workers = 3}};
     constexpr int n = 20000;

@@ -9,6 +9,18 @@ namespace genever::detail {
 
 timer_wheel::timer_wheel(unsigned shift) noexcept : shift_(shift) {}
 
+timer_wheel::~timer_wheel() {
+    for (auto& level : wheel_) {
+        for (list& l : level) {
+            while (timer_node* t = l.first) {
+                l.first = t->next;
+                t->armed = false;
+                if (t->what == timer_node::action::entry) hold_entry(*t).reset();
+            }
+        }
+    }
+}
+
 unsigned timer_wheel::level_of(std::uint64_t now, std::uint64_t when) noexcept {
     const std::uint64_t differing = (now ^ when) | (slots - 1);
     return (63U - static_cast<unsigned>(std::countl_zero(differing))) / bits;

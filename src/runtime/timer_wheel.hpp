@@ -21,6 +21,8 @@ public:
 
     /// One tick is 2^`shift` nanoseconds; a timer fires up to one tick late, and never early.
     explicit timer_wheel(unsigned shift) noexcept;
+    /// Lets go of the entries that are still armed: their time never comes. No process lives any more.
+    ~timer_wheel();
 
     /// Arms `t` for `when` (nanoseconds on the runtime's clock). True when the worker that sleeps on this wheel has
     /// to be woken for it.

@@ -55,7 +55,8 @@ std::shared_ptr<timer_entry> start_timer(pid to, duration first, duration every,
 bool cancel_entry(const std::shared_ptr<timer_entry>& e) noexcept;
 } // namespace detail
 
-/// A timer that sends messages. Copies name the same timer. Letting go of it does not cancel it.
+/// A timer that sends messages. Copies name the same timer. Letting go of it does not cancel it. Not to be cancelled
+/// after its runtime has ended, which ends the timer, too.
 class timer_ref {
 public:
     timer_ref() = default;
