@@ -5,7 +5,6 @@
 #include <genever/http/response.hpp>
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 #include <utility>
 
@@ -67,7 +66,7 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
 // middleware then runs here, without a coroutine frame.
 task<> route_table::handle(http::exchange& x) const {
     const http::request& request = x.request;
-    if (std::memchr(request.path.data(), '%', request.path.size()) == nullptr) [[likely]] {
+    if (!request.path.contains('%')) [[likely]] {
         path_params params;
         if (const auto number = trees_[index(request.method)].find(request.path, params)) [[likely]] {
             const route& r = routes_[*number];
