@@ -201,7 +201,8 @@ int run_until_end(supervisor top, run_options options) {
                 stopping.store(true, std::memory_order_relaxed);
                 log::write(log::level::info, signal == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping");
                 send(keeper, stop_request{});
-            } else if (signal == SIGINT) { // somebody is impatient; a second SIGTERM is an orchestrator's habit
+            } else if (signal ==
+                       SIGINT) { // somebody is impatient; a second SIGTERM is an orchestrator's habit
                 log::write(log::level::error, "SIGINT while stopping: killing everything");
                 signals.give_back();
                 return 128 + signal;

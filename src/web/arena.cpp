@@ -45,7 +45,7 @@ void* arena::allocate(std::size_t size, std::size_t align) {
 std::string_view arena::copy(std::string_view s) {
     if (s.empty()) return {};
     char* p = allocate_chars(s.size());
-    if (!s.empty()) std::memcpy(p, s.data(), s.size());
+    std::memcpy(p, s.data(), s.size());
     return {p, s.size()};
 }
 
