@@ -11,7 +11,8 @@ using namespace genever::detail;
 
 namespace {
 
-/// Timers whose wakes go nowhere: the ticket is stale from the start, so that only `armed` tells what has fired.
+/// Timers whose wakes go nowhere: the ticket is stale from the start, so that only `armed` tells what has fired. They
+/// outlive their wheel, which looks at what is still armed when it ends.
 struct timers {
     process nobody{};
     std::deque<timer_node> nodes;
@@ -27,8 +28,8 @@ struct timers {
 } // namespace
 
 TEST(TimerWheel, FiresAtTheDeadlineAndNotBefore) {
-    timer_wheel w{0};
     timers all;
+    timer_wheel w{0};
     for (std::int64_t when : {1LL, 63LL, 64LL, 65LL, 4095LL, 4096LL, 1'000'000'007LL, 86'400'000'000'000LL}) {
         timer_node& t = all.add(w, when);
         w.expire(when - 1);
@@ -39,8 +40,8 @@ TEST(TimerWheel, FiresAtTheDeadlineAndNotBefore) {
 }
 
 TEST(TimerWheel, RoundsUpToItsTick) {
-    timer_wheel w{16};
     timers all;
+    timer_wheel w{16};
     timer_node& t = all.add(w, 100'000); // in the second tick of 65,536 ns: fires at its end
     w.expire(131'071);
     EXPECT_TRUE(t.armed);
@@ -49,8 +50,8 @@ TEST(TimerWheel, RoundsUpToItsTick) {
 }
 
 TEST(TimerWheel, AcceptsDeadlinesInThePastAndAtTheEndOfTime) {
-    timer_wheel w{16};
     timers all;
+    timer_wheel w{16};
     w.expire(1'000'000'000);
     timer_node& past = all.add(w, 5);
     timer_node& never = all.add(w, timer_wheel::never);
@@ -64,8 +65,8 @@ TEST(TimerWheel, AcceptsDeadlinesInThePastAndAtTheEndOfTime) {
 }
 
 TEST(TimerWheel, TellsWhenASleeperMustWakeEarlier) {
-    timer_wheel w{0};
     timers all;
+    timer_wheel w{0};
     all.add(w, 1000);
     EXPECT_LE(w.sleep(), 1000);
     timer_node& later = all.nodes.emplace_back();
@@ -80,8 +81,8 @@ TEST(TimerWheel, TellsWhenASleeperMustWakeEarlier) {
 TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
     for (unsigned seed = 1; seed <= 20; ++seed) {
         std::mt19937_64 random{seed};
-        timer_wheel w{0};
         timers all;
+        timer_wheel w{0};
         struct expected {
             timer_node* node;
             std::int64_t when;
