@@ -80,13 +80,14 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
     }
 }
 
-bool connection::may_keep_alive() {
+bool connection::may_keep_alive(bool head_in_use) {
     if (!request_.keep_alive || close_ || broken_ || response_.close) return false;
     if (!server_->draining.load(std::memory_order_relaxed) && !stop_requested()) return true;
     // A drain answers what the client has sent already: this response is the last one if nothing follows it.
     if (!body_done_) return false;
     input_buffer& source = body_source();
-    return !source.empty() || read_now(source.room()) == fill::bytes;
+    if (!source.empty()) return true;
+    return !head_in_use && read_now(source.room()) == fill::bytes; // may overwrite the head
 }
 
 void connection::begin_request() noexcept {
@@ -208,7 +209,7 @@ bool connection::finish_response() {
     // A client that waits for `100 Continue` was never told to send its body: whether it will come nobody knows
     // (RFC 9110 section 10.1.1).
     if (!body_done_ && !body_asked_) close_ = true;
-    const bool keep_alive = may_keep_alive();
+    const bool keep_alive = may_keep_alive(false);
     if (!head_sent_) {
         append_response(out_, &request_, response_, keep_alive, current_date());
         return keep_alive;
@@ -343,7 +344,7 @@ task<std::expected<void, send_error>> connection::send_piece(std::string_view pi
     if (!head_sent_) {
         head_sent_ = true;
         streamed_ = static_cast<std::uint8_t>(
-            append_head_chunked(out_, &request_, response_, may_keep_alive(), current_date()));
+            append_head_chunked(out_, &request_, response_, may_keep_alive(true), current_date()));
         if (static_cast<streamed_body>(streamed_) == streamed_body::until_close) close_ = true;
     }
     switch (static_cast<streamed_body>(streamed_)) {

@@ -44,7 +44,8 @@ private:
     fill read_now(std::span<char> room) noexcept;
     task<fill> wait_for_bytes(std::span<char> room, time_point deadline);
     void begin_request() noexcept;
-    bool may_keep_alive();
+    /// `head_in_use`: the handler may still look at the request.
+    bool may_keep_alive(bool head_in_use);
 
     // What comes after the handler.
     bool finish_response();
