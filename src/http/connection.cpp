@@ -307,7 +307,8 @@ task<bool> connection::discard_body() {
         if (b.consumed != 0) continue;
         if (passed > discard_bytes || parser_.announced_body() > discard_bytes) co_return false;
         if (!out_.empty() && !flush_now() && !co_await flush()) co_return false; // the client may wait for it
-        if (co_await wait_for_bytes(body_room(), deadline) != fill::bytes) co_return false;
+        const fill f = co_await wait_for_bytes(body_room(), deadline);
+        if (f != fill::bytes) co_return false;
     }
 }
 
@@ -330,13 +331,12 @@ bool connection::flush_now() noexcept {
 
 // Writes the rest, waiting for the client to read. False when it does not, or is gone.
 task<bool> connection::flush() {
-    while (!broken_) {
-        if (flush_now()) co_return true;
-        if (broken_) break;
-        if (co_await stream_.io().writable(now() + options_.write_timeout) == io_result::timeout)
-            broken_ = true;
+    for (;;) {
+        const bool all = flush_now();
+        if (all || broken_) co_return all;
+        const io_result r = co_await stream_.io().writable(now() + options_.write_timeout);
+        if (r == io_result::timeout) broken_ = true;
     }
-    co_return false;
 }
 
 task<std::expected<void, send_error>> connection::send_piece(std::string_view piece) {
@@ -361,15 +361,16 @@ task<> connection::linger() {
     if (broken_) co_return;
     stream_.shutdown_write();
     const time_point deadline = now() + linger_time;
-    std::size_t passed = 0;
     in_.release();
     body_in_.release();
     body_apart_ = false;
     drained_ = false;
-    while (passed < linger_bytes) {
-        if (co_await wait_for_bytes(in_.room(), deadline) != fill::bytes) break;
+    for (std::size_t passed = 0;;) {
+        const fill f = co_await wait_for_bytes(in_.room(), deadline);
+        if (f != fill::bytes) co_return;
         passed += in_.bytes().size();
         in_.consume(in_.bytes().size());
+        if (passed >= linger_bytes) co_return;
     }
 }
 
