@@ -65,13 +65,18 @@ void io_handle::shut() noexcept {
 }
 
 void io_handle::nudge() noexcept {
-    wait_ticket reader;
-    {
-        spin_guard g{slot_->lock};
-        reader = std::exchange(slot_->reader, {});
-        slot_->nudged = reader.p == nullptr;
+    for (;;) {
+        wait_ticket reader;
+        {
+            spin_guard g{slot_->lock};
+            reader = std::exchange(slot_->reader, {});
+            if (!reader.p) {
+                slot_->nudged = true;
+                return;
+            }
+        }
+        if (wake(reader, wake_reason::closed)) return; // else that wait had ended by itself: the nudge is for the next
     }
-    if (reader.p) wake(reader, wake_reason::closed);
 }
 
 bool io_handle::hung_up() const noexcept {
@@ -81,10 +86,17 @@ bool io_handle::hung_up() const noexcept {
 
 io_handle::wait_awaiter::~wait_awaiter() {
     if (!parked_) return;
+    // Destroyed while it waited. An edge may have ended the wait already: whoever waits next must look for himself.
+    leave();
+    spin_guard g{slot_->lock};
+    (write_ ? slot_->write_edge : slot_->read_edge) = true;
+}
+
+void io_handle::wait_awaiter::leave() noexcept {
     disarm(timer_);
     spin_guard g{slot_->lock};
-    auto& mine = write_ ? slot_->writer : slot_->reader;
-    if (mine.p == parked_) mine = {};
+    wait_ticket& mine = write_ ? slot_->writer : slot_->reader;
+    if (mine.p == parked_ && mine.token == token_) mine = {};
 }
 
 bool io_handle::wait_awaiter::await_ready() noexcept {
@@ -117,6 +129,7 @@ void io_handle::wait_awaiter::suspend(process& p, std::coroutine_handle<> h) noe
         }
         ticket = prepare_park(p, h);
         parked_ = &p;
+        token_ = ticket.token;
         (write_ ? slot_->writer : slot_->reader) = ticket;
     }
     if (deadline_ != time_point::max()) {
@@ -126,14 +139,16 @@ void io_handle::wait_awaiter::suspend(process& p, std::coroutine_handle<> h) noe
 }
 
 io_result io_handle::wait_awaiter::await_resume() noexcept {
-    if (parked_) {
-        switch (parked_->reason) {
-        case wake_reason::timeout: return io_result::timeout;
-        case wake_reason::closed: return io_result::closed;
-        case wake_reason::ready: break;
-        }
+    if (!parked_) return result_;
+    const wake_reason why = parked_->reason;
+    leave();
+    parked_ = nullptr; // the destructor has nothing left to do
+    switch (why) {
+    case wake_reason::timeout: return io_result::timeout;
+    case wake_reason::closed: return io_result::closed;
+    case wake_reason::ready: break;
     }
-    return result_;
+    return io_result::ready;
 }
 
 } // namespace genever

@@ -60,7 +60,7 @@ bool receive_wait::look(process& p) noexcept {
 
 bool receive_wait::ready() noexcept {
     process& p = require_process("receive");
-    return may_continue(p) && look(p);
+    return may_continue(p) && (look(p) || timeout_ <= duration::zero());
 }
 
 // Parks unless a wanted message is here. The last look at what has arrived and the announcement that mail is awaited
@@ -92,12 +92,11 @@ bool receive_wait::park_unless_found(process& p, std::coroutine_handle<> h) noex
 }
 
 bool receive_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
-    if (look(p)) { // only its budget was used up
+    if (look(p) || timeout_ <= duration::zero()) { // only its budget was used up
         requeue(p, h);
         return true;
     }
-    if (timeout_ <= duration::zero()) return false; // only a look was wanted
-    if (timeout_ != infinity) deadline_ = now() + timeout_;
+    if (timeout_ != infinity) deadline_ = deadline_in(timeout_);
     parked_ = true;
     leaf_ = h;
     return !park_unless_found(p, h);

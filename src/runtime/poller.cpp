@@ -4,6 +4,8 @@
 
 #include <genever/runtime/io.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <deque>
 #include <sys/epoll.h>
@@ -41,6 +43,18 @@ io_slot& slot_of(std::uint64_t key) noexcept {
 }
 
 } // namespace
+
+void deliver_edge(io_slot& s, std::uint16_t use, bool write, wait_ticket waiting) noexcept {
+    while (!wake(waiting)) {
+        spin_guard g{s.lock};
+        if (!s.in_use || s.generation != use) return;
+        waiting = std::exchange(write ? s.writer : s.reader, {});
+        if (!waiting.p) {
+            (write ? s.write_edge : s.read_edge) = true;
+            return;
+        }
+    }
+}
 
 io_slot* take_io_slot() {
     auto& all = slots();
@@ -87,12 +101,28 @@ void poller::interrupt() noexcept {
     [[maybe_unused]] auto n = ::write(event_, &one, sizeof one);
 }
 
+namespace {
+
+/// Waits with the precision that the system has: epoll_pwait2 came with Linux 5.11, and some sandboxes refuse it.
+int wait_for_events(int epoll, epoll_event* events, int most, std::int64_t timeout) noexcept {
+    static std::atomic<bool> to_the_nanosecond{true};
+    if (timeout == 0) return epoll_wait(epoll, events, most, 0);
+    if (to_the_nanosecond.load(std::memory_order_relaxed)) {
+        const timespec wait{timeout / 1'000'000'000, timeout % 1'000'000'000};
+        const int n = epoll_pwait2(epoll, events, most, timeout < 0 ? nullptr : &wait, nullptr);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
+        to_the_nanosecond.store(false, std::memory_order_relaxed);
+    }
+    // Rounded up: a timer never fires early, and a wait that is too short would spin.
+    const std::int64_t ms = timeout < 0 ? -1 : std::min<std::int64_t>((timeout - 1) / 1'000'000 + 1, 60'000);
+    return epoll_wait(epoll, events, most, static_cast<int>(ms));
+}
+
+} // namespace
+
 int poller::poll(std::int64_t timeout) noexcept {
     epoll_event events[128];
-    timespec wait{};
-    if (timeout > 0) wait = {timeout / 1'000'000'000, timeout % 1'000'000'000};
-    const int n = timeout == 0 ? epoll_wait(epoll_, events, 128, 0)
-                               : epoll_pwait2(epoll_, events, 128, timeout < 0 ? nullptr : &wait, nullptr);
+    const int n = wait_for_events(epoll_, events, 128, timeout);
     for (int i = 0; i < n; ++i) {
         if (events[i].data.u64 == interrupt_key) continue;
         io_slot& s = slot_of(events[i].data.u64);
@@ -113,8 +143,9 @@ int poller::poll(std::int64_t timeout) noexcept {
                 writer = std::exchange(s.writer, {});
             }
         }
-        if (reader.p) wake(reader);
-        if (writer.p) wake(writer);
+        const auto use = static_cast<std::uint16_t>(events[i].data.u64 >> address_bits);
+        if (reader.p) deliver_edge(s, use, false, reader);
+        if (writer.p) deliver_edge(s, use, true, writer);
     }
     return n < 0 ? 0 : n;
 }

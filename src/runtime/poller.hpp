@@ -18,7 +18,7 @@ struct io_slot {
     bool read_closed = false;  // sticky: the peer sends no more, no further edge needs to come
     bool write_closed = false; // sticky: the connection is broken
     bool shut = false;
-    bool nudged = false;
+    bool nudged = false; // for the next wait for reading, once
     std::uint16_t generation = 0; // of its use
     int fd = -1;
     wait_ticket reader;
@@ -26,6 +26,11 @@ struct io_slot {
     class poller* home = nullptr;
     io_slot* next_free = nullptr;
 };
+
+/// Wakes who waits for one direction of `s`, whose ticket the caller has just taken from it. An edge that found a wait
+/// which had ended already (its deadline, a kill) is remembered for the next one, or wakes that if it is there by now.
+/// `use`: the slot's generation for which the edge came.
+void deliver_edge(io_slot& s, std::uint16_t use, bool write, wait_ticket waiting) noexcept;
 
 io_slot* take_io_slot();
 void give_io_slot(io_slot* s) noexcept;

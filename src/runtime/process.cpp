@@ -128,6 +128,8 @@ bool wake(wait_ticket t, wake_reason why) noexcept {
 bool claim(wait_ticket t, wake_reason why) noexcept {
     spin_guard g{t.p->lock};
     if (t.p->token != t.token) return false;
+    // Its suspension is about to be destroyed: what it would be given would be lost.
+    if (t.p->killed || t.p->interrupted) return false;
     ++t.p->token;
     t.p->reason = why;
     t.p->wants_mail = false;
@@ -208,7 +210,7 @@ void deliver_link_exit(pid to, pid from, const exit_reason& why) {
     bool push = false;
     {
         spin_guard g{p->lock};
-        if (alive(*p, to) && p->extras && p->extras->links.erase(from) != 0) {
+        if (alive(*p, to) && p->extras && p->extras->links.erase(from)) {
             if (p->trap_exit) {
                 p->system.push_back(m);
                 m = nullptr;
@@ -228,7 +230,7 @@ bool add_link(pid to, pid from) {
     if (!p) return false;
     spin_guard g{p->lock};
     if (!alive(*p, to)) return false;
-    extras_of(*p).links.insert(from);
+    extras_of(*p).links.insert(from, {});
     return true;
 }
 
@@ -240,7 +242,7 @@ void deliver_down(pid watcher, monitor_ref ref, pid watched, const exit_reason& 
     bool push = false;
     {
         spin_guard g{p->lock};
-        if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value) != 0) {
+        if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value)) {
             p->system.push_back(m);
             m = nullptr;
             if (p->wants_mail) push = consume(*p, wake_reason::ready);
@@ -291,14 +293,14 @@ pid process_birth::start(task<> root, const spawn_options* options) {
     if (options) {
         if (process* w = options->watcher ? find_block(options->watcher) : nullptr) {
             spin_guard g{w->lock};
-            if (alive(*w, options->watcher)) extras_of(*w).monitoring.emplace(options->monitor.value, id);
+            if (alive(*w, options->watcher)) extras_of(*w).monitoring.insert(options->monitor.value, id);
         }
         spin_guard g{p.lock};
         if (!options->label.empty() || options->quiet || options->watcher) {
             process_extras& x = extras_of(p);
             x.label = options->label;
             x.quiet = options->quiet;
-            if (options->watcher) x.watchers.emplace(options->monitor.value, options->watcher);
+            if (options->watcher) x.watchers.insert(options->monitor.value, options->watcher);
         }
         p.state = run_state::ready;
     } else {
@@ -309,7 +311,7 @@ pid process_birth::start(task<> root, const spawn_options* options) {
     if (options && options->link) {
         {
             spin_guard g{p.lock};
-            extras_of(p).links.insert(options->link);
+            extras_of(p).links.insert(options->link, {});
         }
         if (!add_link(options->link, id)) deliver_link_exit(id, options->link, exit_kind::noproc);
     }
@@ -372,6 +374,9 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
         x.reset(std::exchange(p.extras, nullptr));
     }
     message_list mail = std::exchange(p.mail, {});
+    // What runs from here on, destructors of messages and the crash handler, runs in no process: this one is dead, and
+    // its block may soon be another one's.
+    this_thread()->running = nullptr;
     if (report_it && reason == exit_kind::error && !(x && x->quiet)) {
         crash_report r;
         r.pid = id;
@@ -386,7 +391,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     drop_all(mail, reason);
     drop_all(inbox, reason);
     if (x) {
-        for (pid other : x->links) deliver_link_exit(other, id, reason);
+        for (const auto& [other, nothing] : x->links) deliver_link_exit(other, id, reason);
         for (auto [ref, watched] : x->monitoring) forget_watcher(watched, ref);
         for (auto [ref, watcher] : x->watchers) deliver_down(watcher, monitor_ref{ref}, id, reason);
     }
@@ -460,7 +465,7 @@ void link(pid other) {
     if (other == id) return;
     {
         spin_guard g{me.lock};
-        extras_of(me).links.insert(other);
+        extras_of(me).links.insert(other, {});
     }
     if (!add_link(other, id)) deliver_link_exit(id, other, exit_kind::noproc);
 }
@@ -484,13 +489,13 @@ monitor_ref monitor(pid other) {
     const monitor_ref ref = new_monitor_ref();
     {
         spin_guard g{me.lock};
-        extras_of(me).monitoring.emplace(ref.value, other);
+        extras_of(me).monitoring.insert(ref.value, other);
     }
     bool there = false;
     if (process* p = find_block(other)) {
         spin_guard g{p->lock};
         there = alive(*p, other);
-        if (there) extras_of(*p).watchers.emplace(ref.value, id);
+        if (there) extras_of(*p).watchers.insert(ref.value, id);
     }
     if (!there) deliver_down(id, ref, other, exit_kind::noproc);
     return ref;
@@ -502,9 +507,9 @@ void demonitor(monitor_ref ref) {
     {
         spin_guard g{me.lock};
         if (me.extras) {
-            if (auto i = me.extras->monitoring.find(ref.value); i != me.extras->monitoring.end()) {
-                watched = i->second;
-                me.extras->monitoring.erase(i);
+            if (const pid* whom = me.extras->monitoring.find(ref.value)) {
+                watched = *whom;
+                me.extras->monitoring.erase(ref.value);
             }
         }
     }

@@ -107,11 +107,12 @@ unsigned runtime::workers() const noexcept { return core_->workers(); }
 
 exit_reason runtime::wait(pid p) {
     auto end = std::make_shared<detail::end_slot>();
-    detail::spawn_on(core_.get(), &detail::quiet_options, [end, p]() -> task<> {
-        monitor(p);
-        exit_reason why = co_await receive([](const down& d) { return d.reason; });
-        end->set(std::move(why));
-    });
+    detail::spawn_on(core_.get(), &detail::quiet_options,
+                     [teller = detail::end_teller{end}, p]() mutable -> task<> {
+                         monitor(p);
+                         exit_reason why = co_await receive([](const down& d) { return d.reason; });
+                         teller.tell(std::move(why));
+                     });
     return end->wait();
 }
 
@@ -119,6 +120,7 @@ namespace detail {
 
 void end_slot::set(exit_reason why) {
     std::lock_guard g{lock_};
+    if (reason_) return;
     reason_ = std::move(why);
     told_.notify_all();
 }

@@ -16,6 +16,7 @@
 #include "timer_wheel.hpp"
 
 #include <genever/base/clock.hpp>
+#include <genever/base/ordered_table.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/timeout.hpp>
@@ -28,7 +29,6 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 namespace genever::detail {
@@ -37,15 +37,17 @@ struct timer_entry;
 
 /// What only some processes have. Under the process's lock, except where noted.
 struct process_extras {
-    std::unordered_set<pid> links;
-    std::unordered_map<std::uint64_t, pid> watchers;   // monitors on this process: ref -> who
-    std::unordered_map<std::uint64_t, pid> monitoring; // the process's own: ref -> whom
+    struct nothing {};
+    ordered_table<pid, nothing> links;
+    ordered_table<std::uint64_t, pid> watchers;   // monitors on this process: ref -> who
+    ordered_table<std::uint64_t, pid> monitoring; // the process's own: ref -> whom
     std::vector<std::string> names;
     std::string label;
     exit_reason kill_reason;
     bool quiet = false;
     bool killed_by_link = false;
     struct scope* scopes = nullptr; // innermost first
+    std::uint64_t scopes_entered = 0;
 };
 
 /// Under p's lock: p's extras, made when first needed.
@@ -128,6 +130,7 @@ private:
     void stop_searching(thread_state& t) noexcept;
     bool obey(process& p);
     void kill(process& p);
+    void end(process& p);
     bool anything_ready() const noexcept;
 
     std::vector<std::unique_ptr<worker>> workers_;
@@ -176,6 +179,8 @@ poller& next_poller();
 
 /// Under p's lock: consumes the token and says whether p has to be pushed (after the unlock).
 bool consume(process& p, wake_reason why) noexcept;
+/// Under p's lock: makes the flags say whether a scope that has been called off is still entered.
+void refresh_interrupt(process& p) noexcept;
 /// Under p's lock. True when p has to be pushed.
 bool mark_killed(process& p, exit_reason reason, bool by_link);
 void push_ready(process& p) noexcept;

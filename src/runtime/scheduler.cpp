@@ -230,7 +230,8 @@ void runtime_core::run(thread_state& t, process& p) {
     for (;;) {
         if (p.attention.load(std::memory_order_relaxed)) [[unlikely]] {
             if (obey(p)) break;
-        } else if (p.waiter) {
+        }
+        if (p.waiter) {
             mail_waiter* w = std::exchange(p.waiter, nullptr);
             w->over(*w, p); // false: it has prepared another suspension, and asked is `park`
         }
@@ -243,11 +244,7 @@ void runtime_core::run(thread_state& t, process& p) {
                 p.asked = parking::requeue;
         }
         if (!p.resume_point) {
-            std::exception_ptr error = std::move(p.root.promise().error);
-            exit_reason why = error ? exit_reason::from_exception(error) : exit_reason{};
-            error = nullptr;
-            p.root.destroy();
-            finish(p, std::move(why), true);
+            end(p);
             break;
         }
         if (std::exchange(p.asked, parking::none) == parking::requeue) {
@@ -261,7 +258,7 @@ void runtime_core::run(thread_state& t, process& p) {
             p.state = run_state::parked;
             break;
         }
-        if (p.killed || p.interrupted) continue;
+        if (p.killed || p.interrupted) continue; // to obey
         if (p.wake_pending) {
             p.wake_pending = false;
             continue;
@@ -272,23 +269,42 @@ void runtime_core::run(thread_state& t, process& p) {
     t.running = nullptr;
 }
 
-// A kill or an interrupt waits. True when the process has ended by it.
+// The root has returned, or thrown.
+void runtime_core::end(process& p) {
+    std::exception_ptr error = std::move(p.root.promise().error);
+    exit_reason why = error ? exit_reason::from_exception(error) : exit_reason{};
+    error = nullptr;
+    p.root.destroy();
+    bool report_it = true;
+    {
+        // A signal that came before the end goes before it: `exit(self(), r)` and a return end with r, as in Erlang.
+        spin_guard g{p.lock};
+        if (p.killed) {
+            why = p.extras->kill_reason;
+            report_it = !p.extras->killed_by_link;
+        }
+    }
+    finish(p, std::move(why), report_it);
+}
+
+// A kill or an interrupt may wait. True when the process has ended by it.
 bool runtime_core::obey(process& p) {
     scope* off = nullptr;
     bool killed;
     {
         spin_guard g{p.lock};
         killed = p.killed;
-        ++p.token; // whoever would wake the suspension that is to be destroyed comes too late
-        p.wake_pending = false;
-        p.wants_mail = false;
-        p.attention.store(false, std::memory_order_relaxed);
         if (!killed && p.interrupted) {
             for (scope* s = p.extras->scopes; s; s = s->outer)
                 if (s->called_off) off = s; // the outermost one takes the others with it
             if (off) p.extras->scopes = off->outer;
+            refresh_interrupt(p);
         }
-        p.interrupted = false;
+        if (!killed && !off) return false;
+        ++p.token; // whoever would wake the suspension that is to be destroyed comes too late
+        p.wake_pending = false;
+        p.wants_mail = false;
+        p.attention.store(false, std::memory_order_relaxed);
     }
     if (killed) {
         kill(p);
@@ -338,14 +354,15 @@ bool runtime_core::advance_clock() {
 }
 
 void runtime_core::run_simulated_for(std::int64_t length) {
-    const std::int64_t end = virtual_now_ + length;
+    const std::int64_t end = later(time_point{duration{virtual_now_}}, duration{length}).time_since_epoch().count();
     for (;;) {
         while (step()) {
         }
-        if (workers_.front()->timers.sleep() > end) break;
+        const std::int64_t next = workers_.front()->timers.sleep();
+        if (next > end || next == timer_wheel::never) break;
         advance_clock();
     }
-    virtual_now_ = end;
+    if (end != timer_wheel::never) virtual_now_ = std::max(virtual_now_, end);
 }
 
 } // namespace genever::detail

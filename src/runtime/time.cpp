@@ -68,11 +68,7 @@ std::shared_ptr<timer_entry> start_timer(pid to, duration first, duration every,
     auto e = std::make_shared<timer_entry>();
     e->what = timer_node::action::entry;
     e->to = to;
-    const std::int64_t now = core.now();
-    const std::int64_t delay = std::max<std::int64_t>(0, first.count());
-    e->due = delay > time_point::max().time_since_epoch().count() - now
-                 ? time_point::max().time_since_epoch().count()
-                 : now + delay;
+    e->due = later(time_point{duration{core.now()}}, std::max(first, duration::zero())).time_since_epoch().count();
     e->every = std::max<std::int64_t>(0, every.count());
     e->make = std::move(make);
     arm_entry(e);

@@ -4,11 +4,19 @@
 
 namespace genever::detail {
 
+void refresh_interrupt(process& p) noexcept {
+    bool waits = false;
+    for (scope* s = p.extras ? p.extras->scopes : nullptr; s; s = s->outer) waits |= s->called_off;
+    p.interrupted = waits;
+    p.attention.store(waits || p.killed, std::memory_order_relaxed); // a hint; the flags are read under the lock
+}
+
 void scope::enter(process& p) noexcept {
     spin_guard g{p.lock};
     process_extras& x = extras_of(p);
     owner = &p;
     outer = x.scopes;
+    number = ++x.scopes_entered;
     x.scopes = this;
 }
 
@@ -21,17 +29,19 @@ void scope::leave() noexcept {
         *s = outer;
         break;
     }
+    // Called off, and ended by itself before anybody obeyed: nobody shall obey that now.
+    if (called_off) refresh_interrupt(*owner);
     owner = nullptr;
 }
 
-void interrupt(wait_ticket process_and_use, void* target) noexcept {
+void interrupt(wait_ticket process_and_use, std::uint64_t number) noexcept {
     process& p = *process_and_use.p;
     bool push = false;
     {
         spin_guard g{p.lock};
         if (p.state == run_state::dead || p.generation != process_and_use.token || !p.extras) return;
         for (scope* s = p.extras->scopes; s; s = s->outer) {
-            if (s != target) continue;
+            if (s->number != number) continue;
             s->called_off = true;
             p.interrupted = true;
             p.attention.store(true, std::memory_order_relaxed);

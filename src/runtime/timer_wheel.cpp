@@ -128,7 +128,7 @@ std::size_t timer_wheel::expire(std::int64_t now) {
         }
         case timer_node::action::interrupt: {
             const wait_ticket ticket = t.ticket;
-            void* const scope = t.target;
+            const std::uint64_t scope = t.scope_number;
             lock_.unlock();
             interrupt(ticket, scope);
             lock_.lock();

@@ -22,4 +22,11 @@ using time_point = clock::time_point;
 /// Where "for ever" is meant.
 inline constexpr duration infinity = duration::max();
 
+/// `t + d`, or the end of time where that would overflow: `infinity` after any point is `time_point::max()`.
+constexpr time_point later(time_point t, duration d) noexcept {
+    if (d > duration::zero() && t > time_point::max() - d) return time_point::max();
+    if (d < duration::zero() && t < time_point::min() - d) return time_point::min();
+    return t + d;
+}
+
 } // namespace genever

@@ -25,8 +25,8 @@ enum class io_result : std::uint8_t {
 /// Owns a non-blocking descriptor and its place in a worker's poller (edge-triggered epoll). One process reads and
 /// one writes at a time, possibly the same one; `shut` and `nudge` may be called from any process or thread.
 ///
-/// The use: try the operation; on EAGAIN wait; try again. An edge that came in between is remembered, so nothing
-/// is lost. After a read that gave less than was asked for, the caller may wait at once (epoll(7), question 9).
+/// The use: try the operation; on EAGAIN wait; try again. An edge that came in between is remembered, also one that
+/// came while a wait ended by its deadline or by a kill: the next wait then ends at once. After a read that gave less than was asked for, the caller may wait at once (epoll(7), question 9).
 class io_handle {
 public:
     io_handle() noexcept = default;
@@ -69,10 +69,12 @@ public:
 
     private:
         bool look() noexcept;
+        void leave() noexcept;
         void suspend(detail::process& p, std::coroutine_handle<> h) noexcept;
 
         detail::io_slot* slot_;
         detail::process* parked_ = nullptr;
+        std::uint64_t token_ = 0;
         bool write_;
         io_result result_ = io_result::ready;
         time_point deadline_;

@@ -142,7 +142,8 @@ bool send(pid to, T&& value) {
 
 /// Sends an exit signal, as Erlang's exit/2: `killed` ends the process at its next suspension point, without
 /// it having a say; any other reason but `normal` ends one that does not trap exits, and becomes an
-/// `exit_signal` message for one that does. `normal` is ignored unless it is trapped (or sent to oneself).
+/// `exit_signal` message for one that does. `normal` is ignored unless it is trapped (or sent to oneself). Sent to
+/// oneself, it ends the process at its next suspension point or with its return, whichever comes first.
 /// Callable on any thread.
 inline void exit(pid to, exit_reason reason) { detail::exit_process(to, self(), std::move(reason)); }
 

@@ -55,6 +55,7 @@ inline const spawn_options quiet_options{
 /// Where the reason of a process's end is left for a thread that waits for it.
 class end_slot {
 public:
+    /// The first reason counts.
     void set(exit_reason why);
     bool is_set() const;
     /// Blocks the calling thread.
@@ -66,17 +67,31 @@ private:
     std::optional<exit_reason> reason_;
 };
 
+/// The watcher's side of an end_slot: tells the waiting thread also when the watcher is killed, or was never started.
+class end_teller {
+public:
+    explicit end_teller(std::shared_ptr<end_slot> end) noexcept : end_(std::move(end)) {}
+    end_teller(end_teller&&) noexcept = default;
+    ~end_teller() {
+        if (end_) end_->set(exit_kind::killed);
+    }
+    void tell(exit_reason why) { end_->set(std::move(why)); }
+
+private:
+    std::shared_ptr<end_slot> end_;
+};
+
 /// Starts `body` as a process, and one more that watches it and leaves the reason of its end.
 template <class Body>
 std::shared_ptr<end_slot> spawn_watched(runtime_core* core, Body body) {
     auto end = std::make_shared<end_slot>();
-    spawn_on(core, &quiet_options, [end, body = std::move(body)]() mutable -> task<> {
+    spawn_on(core, &quiet_options, [teller = end_teller{end}, body = std::move(body)]() mutable -> task<> {
         spawn_options options = quiet_options;
         options.watcher = self();
         options.monitor = new_monitor_ref();
         spawn_on(nullptr, &options, std::move(body));
         exit_reason why = co_await receive([](const down& d) { return d.reason; });
-        end->set(std::move(why));
+        teller.tell(std::move(why));
     });
     return end;
 }
@@ -93,7 +108,8 @@ struct task_result<task<T>> {
     using type = T;
 };
 
-/// Hands `start` a body that runs `f` and keeps its result, and returns that.
+/// Hands `start` a body that runs `f` and keeps its result, and returns that. The place for the result belongs to both:
+/// the process may outlive a caller whom an exception takes away.
 template <class F, class Start>
 auto run_with_result(F f, Start start) {
     using returned = std::invoke_result_t<F&>;
@@ -107,15 +123,15 @@ auto run_with_result(F f, Start start) {
             co_return;
         });
     } else {
-        std::optional<result> out;
-        start([f = std::move(f), &out]() mutable -> task<> {
+        auto out = std::make_shared<std::optional<result>>();
+        start([f = std::move(f), out]() mutable -> task<> {
             if constexpr (is_task<returned>)
-                out.emplace(co_await f());
+                out->emplace(co_await f());
             else
-                out.emplace(f());
+                out->emplace(f());
             co_return;
         });
-        return std::move(*out);
+        return std::move(**out);
     }
 }
 

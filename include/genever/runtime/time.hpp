@@ -40,10 +40,12 @@ private:
 
 } // namespace detail
 
+/// The point in time that lies `d` ahead of now: a deadline. `infinity` gives `time_point::max()`, which never comes.
+inline time_point deadline_in(duration d) noexcept { return later(now(), d); }
+
 /// Suspends the process for at least `d`; zero or less is a `yield`. Other processes run meanwhile.
 inline detail::sleep_awaiter sleep_for(duration d) noexcept {
-    const time_point t = now();
-    return detail::sleep_awaiter{d > time_point::max() - t ? time_point::max() : t + d};
+    return detail::sleep_awaiter{later(now(), d)};
 }
 /// Suspends the process until `t` on the runtime's clock.
 inline detail::sleep_awaiter sleep_until(time_point t) noexcept { return detail::sleep_awaiter{t}; }

@@ -7,6 +7,7 @@
 #include <genever/runtime/time.hpp>
 
 #include <coroutine>
+#include <cstdint>
 #include <expected>
 #include <type_traits>
 #include <utility>
@@ -24,6 +25,7 @@ namespace detail {
 /// coroutine above the stretch and is listed, innermost first, in the process's extras (under its lock).
 struct scope {
     scope* outer = nullptr;
+    std::uint64_t number = 0; // never repeats within one process
     bool called_off = false;
     process* owner = nullptr;
     std::coroutine_handle<> parent;             // goes on when the stretch has ended or been destroyed
@@ -33,9 +35,9 @@ struct scope {
     void leave() noexcept;
 };
 
-/// Calls a scope off if the process still lives and the scope is still entered. Any thread. `process_and_use` holds
-/// the process's generation where other tickets hold a token.
-void interrupt(wait_ticket process_and_use, void* scope) noexcept;
+/// Calls the scope of this number off if the process still lives and the scope is still entered. Any thread.
+/// `process_and_use` holds the process's generation where other tickets hold a token.
+void interrupt(wait_ticket process_and_use, std::uint64_t scope_number) noexcept;
 
 template <class T>
 class [[nodiscard("co_await it")]] timeout_awaiter : scope {
@@ -58,7 +60,7 @@ public:
         enter(p);
         timer_.what = timer_node::action::interrupt;
         timer_.ticket = {&p, p.generation};
-        timer_.target = static_cast<scope*>(this);
+        timer_.scope_number = number;
         if (deadline_ != time_point::max()) arm(timer_, deadline_);
         frame_ = work_.start(p, h);
     }
@@ -88,8 +90,7 @@ private:
 /// not suspend is not interrupted. An exception of the work is rethrown.
 template <class T>
 detail::timeout_awaiter<T> with_timeout(duration limit, task<T> work) {
-    const time_point t = now();
-    return {std::move(work), limit > time_point::max() - t ? time_point::max() : t + limit};
+    return {std::move(work), deadline_in(limit)};
 }
 
 } // namespace genever

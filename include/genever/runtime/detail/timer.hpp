@@ -15,8 +15,8 @@ class timer_wheel;
 struct timer_node {
     enum class action : std::uint8_t {
         wake,      // ends the suspension `ticket` with wake_reason::timeout
-        interrupt, // calls off the scope `target` of the process `ticket.p`
-        entry,     // `target` is a timer_entry: fires it
+        interrupt, // calls off the scope `scope_number` of the process `ticket.p`
+        entry,     // the node is a timer_entry: fires it
     };
 
     timer_node* prev = nullptr;
@@ -24,7 +24,7 @@ struct timer_node {
     timer_wheel* wheel = nullptr; // set when armed, and kept: which lock to take for a cancel
     std::int64_t deadline = 0;    // nanoseconds on the runtime's clock, then ticks while armed
     wait_ticket ticket;
-    void* target = nullptr;
+    std::uint64_t scope_number = 0;
     action what = action::wake;
     bool armed = false;
 
@@ -35,8 +35,9 @@ struct timer_node {
 
 /// Arms the timer on the current worker's wheel (any worker's on a thread that has none).
 void arm(timer_node& t, time_point when) noexcept;
-/// Takes it off its wheel. True when it had not fired yet; after the return it never fires. No effect on a
-/// timer that was never armed.
+/// Takes it off its wheel. True when it had not fired yet. After the return nothing touches the node; a wake that was
+/// on its way already (false) ends the suspension it was armed for, if that is still there, and no other. No effect on
+/// a timer that was never armed.
 bool disarm(timer_node& t) noexcept;
 
 } // namespace genever::detail
