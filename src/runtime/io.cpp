@@ -75,7 +75,8 @@ void io_handle::nudge() noexcept {
                 return;
             }
         }
-        if (wake(reader, wake_reason::closed)) return; // else that wait had ended by itself: the nudge is for the next
+        if (wake(reader, wake_reason::closed))
+            return; // else that wait had ended by itself: the nudge is for the next
     }
 }
 

@@ -18,7 +18,7 @@ struct io_slot {
     bool read_closed = false;  // sticky: the peer sends no more, no further edge needs to come
     bool write_closed = false; // sticky: the connection is broken
     bool shut = false;
-    bool nudged = false; // for the next wait for reading, once
+    bool nudged = false;          // for the next wait for reading, once
     std::uint16_t generation = 0; // of its use
     int fd = -1;
     wait_ticket reader;
