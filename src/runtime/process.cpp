@@ -45,7 +45,7 @@ void* allocate_frame(std::size_t size) {
 }
 
 void free_frame(void* frame, std::size_t size) noexcept {
-    if (!frames_in_cells || size > frame_room || !cell_arena::instance().contains(frame)) {
+    if (!frames_in_cells || size > frame_room || !the_cells.contains(frame)) {
         pool_free(frame, size);
         return;
     }
@@ -53,7 +53,7 @@ void free_frame(void* frame, std::size_t size) noexcept {
     if (p->guest.load(std::memory_order_relaxed) == cell_guest::none) return; // the root: the cell is its own
     // acq_rel: whoever comes second, this or `leave_cell`, gives the cell back, and has seen what the first did
     if (p->guest.exchange(cell_guest::none, std::memory_order_acq_rel) == cell_guest::abandoned)
-        cell_arena::instance().give(p);
+        the_cells.give(p);
 }
 
 namespace {
@@ -64,14 +64,17 @@ void leave_cell(process& p) noexcept {
         p.guest.exchange(cell_guest::abandoned, std::memory_order_acq_rel) == cell_guest::other)
         return;
     p.guest.store(cell_guest::none, std::memory_order_relaxed);
-    cell_arena::instance().give(&p);
+    the_cells.give(&p);
 }
 
 } // namespace
 
-process* find_block(pid p) noexcept { return p ? cell_arena::instance().at(p.slot()) : nullptr; }
+process* find_block(pid p) noexcept {
+    process* const block = p ? the_cells.at(p.slot()) : nullptr;
+    return block && block->generation == p.generation() ? block : nullptr;
+}
 
-pid pid_of(const process& p) noexcept { return {cell_arena::instance().slot_of(p), p.generation}; }
+pid pid_of(const process& p) noexcept { return {the_cells.slot_of(p), p.generation}; }
 
 process& require_process(const char* what) {
     if (process* p = current_process()) return *p;
@@ -114,6 +117,8 @@ bool consume(process& p, wake_reason why) noexcept {
 }
 
 bool wake(wait_ticket t, wake_reason why) noexcept {
+    if (t.p->token != t.token)
+        return false; // a look without the lock: it never becomes the present one again
     bool push;
     {
         spin_guard g{t.p->lock};
@@ -125,6 +130,7 @@ bool wake(wait_ticket t, wake_reason why) noexcept {
 }
 
 bool claim(wait_ticket t, wake_reason why) noexcept {
+    if (t.p->token != t.token) return false;
     spin_guard g{t.p->lock};
     if (t.p->token != t.token) return false;
     // Its suspension is about to be destroyed: what it would be given would be lost.
@@ -156,8 +162,7 @@ namespace {
 
 /// Under p's lock. True when p has to be pushed.
 bool deliver_user(process& p, message* m) noexcept {
-    // relaxed, and no locked instruction: written under the lock only
-    p.arrived.store(p.arrived.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    ++p.arrived;
     if (p.wants == mail_wanted::any) { // parked, and nothing lies in the inbox: its mail is ours to touch
         p.mail.push_back(m);
         return consume(p, wake_reason::ready);
@@ -278,7 +283,7 @@ void forget_watcher(pid watched, std::uint64_t ref) noexcept {
 
 process_birth::process_birth(runtime_core* home) : p_(nullptr) {
     if (!home) home = &require_core("spawn");
-    p_ = cell_arena::instance().take();
+    p_ = the_cells.take();
     p_->home = home;
     newborn = p_;
 }
@@ -302,7 +307,7 @@ pid process_birth::start(task<> root, const spawn_options* options) {
     p.resume_point = p.root;
     p.asked = parking::none;
     p.operations = 0;
-    p.arrived.store(0, std::memory_order_relaxed);
+    p.arrived = 0;
     p.consumed.store(0, std::memory_order_relaxed);
     if (options) {
         if (process* w = options->watcher ? find_block(options->watcher) : nullptr) {
@@ -404,8 +409,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
         if (x) r.label = x->label;
         r.names = names;
         r.reason = reason;
-        r.mailbox_length =
-            p.arrived.load(std::memory_order_relaxed) - p.consumed.load(std::memory_order_relaxed);
+        r.mailbox_length = p.arrived - p.consumed.load(std::memory_order_relaxed);
         report(r);
     }
     drop_all(system, reason);
@@ -443,16 +447,15 @@ void exit_process(pid to, pid from, exit_reason reason) {
 }
 
 void runtime_core::kill_all() noexcept {
-    cell_arena& arena = cell_arena::instance();
-    for (std::uint32_t slot = 0; slot < arena.used(); ++slot) {
-        process* p = arena.at(slot);
+    the_cells.for_each([this](process& p) {
+        if (p.state.load(std::memory_order_relaxed) == run_state::dead) return;
         pid id;
         {
-            spin_guard g{p->lock};
-            if (is_home_of(*p)) id = pid_of(*p);
+            spin_guard g{p.lock};
+            if (is_home_of(p)) id = pid_of(p);
         }
         if (id) exit_process(id, {}, exit_kind::killed);
-    }
+    });
 }
 
 monitor_ref new_monitor_ref() noexcept {
@@ -573,8 +576,7 @@ std::optional<process_info> info(pid id) {
     if (!alive(*p, id)) return {};
     i.parked = p->state.load(std::memory_order_relaxed) == run_state::parked;
     i.trap_exit = p->trap_exit;
-    i.mailbox_length =
-        p->arrived.load(std::memory_order_relaxed) - p->consumed.load(std::memory_order_relaxed);
+    i.mailbox_length = p->arrived - p->consumed.load(std::memory_order_relaxed);
     if (p->extras) {
         i.label = p->extras->label;
         i.names = p->extras->names;
@@ -586,13 +588,12 @@ std::optional<process_info> info(pid id) {
 
 std::vector<pid> processes() {
     runtime_core& core = require_core("processes");
-    cell_arena& arena = cell_arena::instance();
     std::vector<pid> all;
-    for (std::uint32_t slot = 0; slot < arena.used(); ++slot) {
-        process* p = arena.at(slot);
-        spin_guard g{p->lock};
-        if (core.is_home_of(*p)) all.push_back(pid_of(*p));
-    }
+    the_cells.for_each([&](process& p) {
+        if (p.state.load(std::memory_order_relaxed) == run_state::dead) return; // leaves free cells alone
+        spin_guard g{p.lock};
+        if (core.is_home_of(p)) all.push_back(pid_of(p));
+    });
     return all;
 }
 

@@ -164,7 +164,7 @@ process* runtime_core::next(thread_state& t) {
     worker& w = *t.w;
     ++t.tick;
     if (t.tick % outside_every == 0) {
-        w.poll.poll(0);
+        if (w.poll.watches()) w.poll.poll(0);
         if (process* p = shared_.pop(t.lifo_streak)) return p;
     }
     if (t.tick % timers_every == 0 && w.timers.next_event() != timer_wheel::never) w.timers.expire(now());

@@ -18,6 +18,7 @@
 // * A waker that comes while the process is still on its way into the suspension sets `wake_pending`,
 //   and the worker goes on with the process instead of parking it. Hence an awaiter may publish its ticket in
 //   await_suspend and still touch its frame: nobody resumes the process before its worker has left it.
+//   A look without the lock tells most late wakers so, which leaves the memory of the dead alone.
 // * `claim` consumes the token without making the process run; `release` then does. Between the two the claimer
 //   alone may write into the awaiter: it cannot be resumed or destroyed (a kill waits for the release).
 // * Mail: a receive does not register anywhere. It leaves itself in `waiter` and asks for `parking::mail`; its worker
@@ -73,6 +74,21 @@ struct mail_waiter {
     bool (*over)(mail_waiter&, process&) = nullptr;
 };
 
+/// A number that only grows, written under a lock and read, as a hint, without it: no locked instruction either way.
+template <class T>
+class locked_counter {
+public:
+    operator T() const noexcept { return value_.load(std::memory_order_relaxed); }
+    locked_counter& operator=(T v) noexcept {
+        value_.store(v, std::memory_order_relaxed);
+        return *this;
+    }
+    T operator++() noexcept { return *this = static_cast<T>(*this + 1); }
+
+private:
+    std::atomic<T> value_{0};
+};
+
 inline constexpr std::size_t cell_size = 256;
 enum class cell_guest : std::uint8_t { none, other, abandoned };
 
@@ -88,8 +104,8 @@ struct alignas(64) process : process_head {
     bool ending : 1;      // its frames are gone; it takes no new names
     bool interrupted : 1; // a scope of extras->scopes has been called off
     wake_reason reason;
-    std::uint32_t generation;
-    std::uint64_t token;
+    locked_counter<std::uint32_t> generation;
+    locked_counter<std::uint64_t> token;
     message_list inbox;  // arrivals of the user lane
     message_list system; // arrivals of the system lane
 
@@ -103,10 +119,10 @@ struct alignas(64) process : process_head {
     mail_waiter* waiter;
     process_extras* extras; // links, monitors, names...: under `lock`; made when first needed
     // ---- counters
-    std::atomic<std::uint32_t> arrived;  // user messages ever put into the inbox; written under `lock`
-    std::atomic<std::uint32_t> consumed; // user messages ever received; written by the owner
-    std::uint32_t operations;            // awaits so far: the owner's; every 128th yields
-    parking asked;                       // the owner's: what the coroutine asked for as it suspended
+    locked_counter<std::uint32_t> arrived; // user messages ever put into the mailbox
+    std::atomic<std::uint32_t> consumed;   // user messages ever received; written by the owner
+    std::uint32_t operations;              // awaits so far: the owner's; every 128th yields
+    parking asked;                         // the owner's: what the coroutine asked for as it suspended
     // Written under `lock`, read by the owner without it, as hints.
     std::atomic<std::uint8_t> attention;
     std::atomic<std::uint8_t> mailbox_news;
@@ -194,7 +210,7 @@ inline void note_system_seen(process& p) noexcept {
                          std::memory_order_relaxed); // a hint for the owner, see above
 }
 
-/// The block of a pid that may have lived; check the generation under its lock. Null for a pid that never was.
+/// The block of a pid that may live; check the generation again under its lock. Null for one that has ended or never was.
 process* find_block(pid p) noexcept;
 pid pid_of(const process& p) noexcept;
 
