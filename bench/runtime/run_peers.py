@@ -131,7 +131,14 @@ class Go(Stack):
     def prepare(self):
         need("go", "golang-go")
         self.folder.mkdir(parents=True, exist_ok=True)
-        build("the Go peer", "go", "build", "-o", self.folder / "peer", ".", cwd=PEERS / "go")
+        # go.mod asks for the oldest Go that will do; a newer one must not imitate that one's defaults (GODEBUG).
+        version = re.match(r"go(\d+\.\d+)", output_of("go", "env", "GOVERSION"))
+        if not version:
+            raise Skipped("`go env GOVERSION` tells no version")
+        module = (PEERS / "go" / "go.mod").read_text()
+        modfile = self.folder / "go.mod"
+        modfile.write_text(re.sub(r"^go .*$", f"go {version.group(1)}", module, flags=re.MULTILINE))
+        build("the Go peer", "go", "build", f"-modfile={modfile}", "-o", self.folder / "peer", ".", cwd=PEERS / "go")
 
     def command(self, row, workers):
         return [self.folder / "peer", row, str(self.options.seconds)], {"GOMAXPROCS": str(workers)}
@@ -572,9 +579,10 @@ def main():
         if options.plot and picture:
             options.plot.write_text(picture)
         if options.write:
-            write_docs(text)
             if picture:
                 PLOT.write_text(picture)
+                text = f"![What an operation costs, as a multiple of Genever's cost]({PLOT.name})\n\n{text}"
+            write_docs(text)
     except (Invalid, subprocess.SubprocessError, OSError, ValueError) as problem:
         say(f"invalid run: {problem}")
         return 1
