@@ -16,8 +16,8 @@ namespace bench {
 /// Does `n` operations, checks what they gave, and leaves no process behind.
 using body = genever::task<> (*)(std::int64_t n);
 
-/// Registers NAME/workers:W for each W of 1 to `most_workers`. The body is called with `batch` until enough time
-/// has passed. It is timed from inside its process: neither the way in from the main thread nor the start of the
+/// Registers NAME/workers:W for each W of 1 to `most_workers`. The body is called with `batch` once to warm up,
+/// then until enough time has passed. It is timed from inside its process: neither the way in from the main thread nor the start of the
 /// workers counts. The counter `ns` is nanoseconds an operation.
 void add(const char* name, body work, std::int64_t batch, int most_workers = 2);
 /// The same for what is to be timed once, in memory that the program has not used yet.

@@ -24,12 +24,13 @@ double timed(genever::runtime& rt, bench::body work, std::int64_t n) {
     });
 }
 
-void measure(benchmark::State& state, bench::body work, std::int64_t batch) {
+void measure(benchmark::State& state, bench::body work, std::int64_t batch, bool warm) {
     notes.clear();
     double seconds = 0;
     std::int64_t operations = 0;
     try {
         genever::runtime rt{{.workers = static_cast<unsigned>(state.range(0)), .on_crash = {}}};
+        if (warm) timed(rt, work, batch);
         for (auto _ : state) {
             const double took = timed(rt, work, batch);
             state.SetIterationTime(took);
@@ -47,9 +48,9 @@ void measure(benchmark::State& state, bench::body work, std::int64_t batch) {
 }
 
 benchmark::internal::Benchmark* add_all(const char* name, bench::body work, std::int64_t batch,
-                                        int most_workers) {
+                                        int most_workers, bool warm) {
     auto* b = benchmark::RegisterBenchmark(
-        name, [work, batch](benchmark::State& state) { measure(state, work, batch); });
+        name, [work, batch, warm](benchmark::State& state) { measure(state, work, batch, warm); });
     b->ArgName("workers")->UseManualTime()->Unit(benchmark::kMillisecond);
     for (int workers = 1; workers <= most_workers; ++workers) b->Arg(workers);
     return b;
@@ -58,11 +59,11 @@ benchmark::internal::Benchmark* add_all(const char* name, bench::body work, std:
 } // namespace
 
 void bench::add(const char* name, body work, std::int64_t batch, int most_workers) {
-    add_all(name, work, batch, most_workers);
+    add_all(name, work, batch, most_workers, true);
 }
 
 void bench::add_once(const char* name, body work, std::int64_t n, int most_workers) {
-    add_all(name, work, n, most_workers)->Iterations(1);
+    add_all(name, work, n, most_workers, false)->Iterations(1);
 }
 
 void bench::note(const char* counter, double value) { notes[counter] = value; }

@@ -114,7 +114,7 @@ class Genever(Stack):
         return (row, str(workers)) in self.listed
 
     def command(self, row, workers):
-        # No warm-up of its own: Google Benchmark looks for the number of iterations first, and spawn_park wants none.
+        # Google Benchmark's own warm-up is not asked for: the harness has one, and spawn_park wants none.
         return [self.options.genever, f"--benchmark_filter=^{row}/workers:{workers}/", "--benchmark_format=json",
                 f"--benchmark_min_time={self.options.seconds}"], {}
 
@@ -292,7 +292,7 @@ def table(stacks, rows, samples):
     for title, workers, what, budget, goals, values in lines_of_table(stacks, rows, samples):
         own = statistics.median(values["genever"])
         if budget and own > budget:
-            over.append(f"{title} {number(own)} of {budget}")
+            over.append(f"{title}/{workers} {number(own)} of {budget}")
         cells = [title, str(workers), what, f"≤ {budget}" if budget else "", spread(values["genever"])]
         for peer in peers:
             if not values[peer.key]:
@@ -304,7 +304,7 @@ def table(stacks, rows, samples):
                 below[peer.key].append(f"{title}/{workers} {ratio:.1f}")
             cells.append(f"{ratio:.1f}×{' ↓' if ratio < goal else ''}, {spread(values[peer.key])}")
         lines.append(f"| {' | '.join(cells)} |")
-    misses = [f"Over their budgets: {', '.join(over)}."] if over else []
+    misses = [f"Over their budgets, with the workers: {', '.join(over)}."] if over else []
     for peer in peers:
         if below.get(peer.key):
             misses.append(f"Below {GOALS[peer.key]} times {peer.title} ({BYTES_GOAL} times for the bytes), with the "

@@ -29,7 +29,8 @@ task<> select_4(std::int64_t n) {
     std::int64_t sum = 0;
     const auto take = [&sum](std::optional<std::int64_t> v) { sum += v.value(); };
     for (std::int64_t i = 0; i < n; ++i)
-        co_await select(recv(a, take), recv(b, take), recv(c, take), recv(d, take));
+        co_await genever::select(genever::recv(a, take), genever::recv(b, take), genever::recv(c, take),
+                                 genever::recv(d, take));
     bench::check(sum == bench::sum_below(n), "select_4's sum");
 }
 
