@@ -291,7 +291,7 @@ def table(stacks, rows, samples):
     over, below = [], {key: [] for key in GOALS}
     for title, workers, what, budget, goals, values in lines_of_table(stacks, rows, samples):
         own = statistics.median(values["genever"])
-        if budget and own > budget:
+        if budget and round(own) > budget:
             over.append(f"{title}/{workers} {number(own)} of {budget}")
         cells = [title, str(workers), what, f"≤ {budget}" if budget else "", spread(values["genever"])]
         for peer in peers:
