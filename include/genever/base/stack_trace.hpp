@@ -46,6 +46,13 @@ public:
     /// thread that has called `set_thread_stack_bounds`, or taken a trace before.
     static stack_trace of_interrupted(const void* program_counter, const void* frame_pointer) noexcept;
 
+    /// The stack of another thread that is blocked in a system call, from its program counter and stack pointer: what
+    /// lies between the pointer and `bottom`, the frame of a function further out, is searched for the innermost chain
+    /// of frame pointers that leads there; functions without them are left out. The thread must live; if it goes on
+    /// meanwhile the trace is of no use.
+    static stack_trace of_blocked_thread(const void* program_counter, const void* stack_pointer,
+                                         const void* bottom) noexcept;
+
     bool empty() const noexcept { return size_ == 0; }
     std::size_t size() const noexcept { return size_; }
     /// Lives as long as the trace.
