@@ -9,7 +9,6 @@
 
 #include <expected>
 #include <memory>
-#include <string>
 
 namespace genever::http {
 
@@ -18,7 +17,11 @@ namespace genever::http {
 pid start_connections(std::shared_ptr<server_state> server);
 
 /// Binds, and starts the process that accepts, linked to the caller; the error says why it could not listen.
-/// `connections` is the name of the process above.
-std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, std::string connections);
+/// `connections` is the process above.
+std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, pid connections);
+
+/// The process of a connection that leaves its server (exchange::detach), for the time until it has ended: kills
+/// `connection` after `limit`.
+task<> limit_detached(pid connection, duration limit);
 
 } // namespace genever::http
