@@ -33,11 +33,6 @@ constexpr std::size_t discard_bytes = 256 * 1024;
 // Responses to pipelined requests go out together up to this size.
 constexpr std::size_t flush_at = 64 * 1024;
 
-/// The time after `d`; `infinity` is never over.
-time_point later(duration d, time_point since = now()) noexcept {
-    return d > time_point::max() - since ? time_point::max() : since + d;
-}
-
 /// The Date field's value, made once a second on each thread.
 [[gnu::noinline]] std::string_view current_date() noexcept {
     asm volatile(""); // a thread_local's address must not be kept across a suspension
@@ -88,8 +83,8 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
             if (f != fill::timeout) co_return f;
         }
         const server_state::client_wait w{member_};
-        const io_result r =
-            co_await stream_.io().readable(w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
+        const io_result r = co_await stream_.io().readable(
+            w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
         if (r == io_result::timeout) co_return fill::timeout;
         drained_ = false; // an edge, or the nudge of a drain: look
     }
@@ -155,7 +150,7 @@ task<> connection::serve() {
                 if (gone) break;
                 if (cold == io_result::timeout) {
                     give_memory_back();
-                    const io_result r = co_await stream_.io().readable(later(options_.idle_timeout, since));
+                    const io_result r = co_await stream_.io().readable(later(since, options_.idle_timeout));
                     gone = r == io_result::timeout;
                     if (gone) break;
                 }
@@ -215,7 +210,7 @@ bool connection::parse_head(time_point& deadline) {
     case head_state::complete: in_.consume(head.size); return true;
     case head_state::need_more: break;
     }
-    if (deadline == time_point::max()) deadline = later(options_.header_timeout);
+    if (deadline == time_point::max()) deadline = later(now(), options_.header_timeout);
     return false;
 }
 
@@ -306,7 +301,7 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
     }
     if (close_) co_return std::unexpected(body_error::disconnected);
     if (request_.content_length.value_or(0) > limit) co_return fail(body_error::too_large);
-    const time_point deadline = later(options_.body_timeout);
+    const time_point deadline = later(now(), options_.body_timeout);
     for (;;) {
         input_buffer& source = body_source();
         const body_result b = parser_.body(source.bytes());
@@ -338,7 +333,7 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
 // The handler did not want the body: reads past it, within reason, so that the connection can go on.
 task<bool> connection::discard_body() {
     std::size_t passed = 0;
-    const time_point deadline = later(options_.body_timeout);
+    const time_point deadline = later(now(), options_.body_timeout);
     for (;;) {
         input_buffer& source = body_source();
         const body_result b = parser_.body(source.bytes());
@@ -394,7 +389,7 @@ task<bool> connection::flush() {
         const bool all = flush_now();
         if (all || broken_) co_return all;
         const time_point since = now();
-        const io_result r = co_await stream_.io().writable(later(patience(), since));
+        const io_result r = co_await stream_.io().writable(later(since, patience()));
         waited_ += now() - since;
         if (r == io_result::timeout) broken_ = late_ = true;
     }

@@ -84,7 +84,7 @@ private:
     input_buffer body_in_; // what follows when the head's block is full: the head must not move
     std::string body_;     // the decoded body, once it is asked for
     std::string out_;
-    std::size_t written_ = 0; // of out_
+    std::size_t written_ = 0;   // of out_
     std::uint64_t flushed_ = 0; // bytes since the last request's begin, without those of out_
     duration waited_{};         // for the client to read, since then
 

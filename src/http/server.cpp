@@ -37,7 +37,8 @@ task<> end_left_over(pid p) {
 /// After it the listening socket is closed: it closes with the last of the two.
 task<> end_listener(generation& g) {
     co_await end_left_over(g.listener);
-    const pid acceptor = g.server->acceptor.load(std::memory_order_relaxed); // written before the listener's end
+    const pid acceptor =
+        g.server->acceptor.load(std::memory_order_relaxed); // written before the listener's end
     co_await end_left_over(acceptor);
 }
 

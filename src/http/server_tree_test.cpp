@@ -105,8 +105,7 @@ int connect_and_say(std::uint16_t port, const std::string& request) {
     to.sin_port = htons(port);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
-    EXPECT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(request.size()));
+    EXPECT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
     return fd;
 }
 
@@ -126,7 +125,8 @@ TEST(HttpServerTree, ComesBackAtOnceWhicheverOfItsProcessesIsKilled) {
         const std::uint16_t port = s.port->load();
         for (unsigned round = 0; round < rounds; ++round) {
             // Within the endpoint its own supervisor allows three restarts.
-            for (const char* victim : {"endpoint.listener", "endpoint.connections", "endpoint.listener", "endpoint"}) {
+            for (const char* victim :
+                 {"endpoint.listener", "endpoint.connections", "endpoint.listener", "endpoint"}) {
                 client before;
                 co_await before.connect(port);
                 co_await before.say(get("/before"));
@@ -344,7 +344,8 @@ TEST(HttpServerTree, TheCountIsRightHoweverAConnectionsProcessEnds) {
             }
             co_await receive([](http::drained) {});
             EXPECT_EQ(server->connections(), 0U);
-            const bool more = co_await receive([](http::drained) { return true; }, after(0s, [] { return false; }));
+            const bool more =
+                co_await receive([](http::drained) { return true; }, after(0s, [] { return false; }));
             EXPECT_FALSE(more) << "told twice";
         });
     });

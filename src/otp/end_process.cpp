@@ -18,11 +18,6 @@ bool is_down_of(const message& m, const void* ref) noexcept {
     return d && d->ref == *static_cast<const monitor_ref*>(ref);
 }
 
-time_point after(duration d) noexcept {
-    const time_point t = now();
-    return d > time_point::max() - t ? time_point::max() : t + d;
-}
-
 } // namespace
 
 // A link's exit signal comes before the monitor's down, so that no reason of an exit is lost.
@@ -30,8 +25,8 @@ task<process_end> end_process(pid p, exit_kind how, duration limit) {
     process_end end;
     const monitor_ref ref = monitor(p);
     exit(p, how);
-    message_ptr m =
-        co_await system_wait{&is_down_of, &ref, how == exit_kind::killed ? time_point::max() : after(limit)};
+    const time_point deadline = how == exit_kind::killed ? time_point::max() : later(now(), limit);
+    message_ptr m = co_await system_wait{&is_down_of, &ref, deadline};
     if (!m) {
         end.late = true;
         exit(p, exit_kind::killed);

@@ -10,7 +10,7 @@ namespace genever::detail {
 
 /// How a process that was told to end has ended.
 struct process_end {
-    exit_reason why; ///< `noproc` when it had been gone before, and no exit signal of it was in the mailbox
+    exit_reason why;   ///< `noproc` when it had been gone before, and no exit signal of it was in the mailbox
     bool late = false; ///< it took longer than it was given, and was killed
 };
 

@@ -137,10 +137,10 @@ task<> supervisor_process::terminate(child_state& c) {
     const process_end end = co_await end_process(p, how, c.spec.shutdown_limit());
     by_pid_.erase(p);
     c.pid = {};
-    const bool expected = c.spec.is_brutal()
-                              ? end.why == exit_kind::killed
-                              : end.why == exit_kind::shutdown ||
-                                    (end.why == exit_kind::normal && c.spec.restart() != genever::restart::permanent);
+    const bool expected = c.spec.is_brutal() ? end.why == exit_kind::killed
+                                             : end.why == exit_kind::shutdown ||
+                                                   (end.why == exit_kind::normal &&
+                                                    c.spec.restart() != genever::restart::permanent);
     if (end.late)
         report(log::level::error, c.spec.name(), p, "did not end in time and was killed", end.why);
     else if (!expected)
