@@ -55,12 +55,6 @@ task<> connections_process(std::shared_ptr<server_state> server, pid parent) {
 
 // ---- the listener
 
-void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a) {
-    const spawn_options options{.label = "http connection", .link = connections};
-    spawn(options, serve_connection, server_state::presence{server}, connections, std::move(a.fd),
-          a.peer.address());
-}
-
 /// Accepts for ever. An error that lasts (no descriptors left) is reported once and waited out: the connections wait in
 /// the backlog meanwhile. From a connection's acceptance to its process there is no suspension, at which a kill
 /// would lose it.
@@ -117,6 +111,12 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
 }
 
 } // namespace
+
+void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a) {
+    const spawn_options options{.label = "http connection", .link = connections};
+    spawn(options, serve_connection, server_state::presence{server}, connections, std::move(a.fd),
+          a.peer.address());
+}
 
 pid start_connections(std::shared_ptr<server_state> server) {
     const spawn_options options{.label = "http connections", .link = self()};

@@ -289,27 +289,27 @@ TEST(HttpServerTree, ADetachedConnectionIsKilledWhenItsTimeIsOver) {
     });
 }
 
-// One worker, and no suspension between the connections and the shutdown: their processes are spawned by the shutdown
-// itself, and none has run when the drain begins.
-TEST(HttpServerTree, ADrainCountsConnectionsWhoseProcessesHaveNotRunYet) {
+// One worker, and no suspension between the connections and the shutdown: no connection's process has run when the drain
+// begins, for it is woken into the place before those that were spawned.
+TEST(HttpServerTree, ADrainWaitsForConnectionsWhoseProcessesHaveNotRunYet) {
     runtime rt{workers(1)};
     rt.run([]() -> task<> {
         trap_exit(true);
-        auto server = std::make_shared<http::server_state>(
-            http::server_options{.address = "127.0.0.1", .port = 0, .handler = answer_path});
+        auto server = std::make_shared<http::server_state>(http::server_options{.handler = answer_path});
         const pid connections = http::start_connections(server);
-        const auto listener = http::start_listener(server, connections);
+        for (int i = 0; i < 10; ++i) co_await yield(); // it waits
+        auto listener = net::tcp_listener::bind(*net::endpoint::parse("127.0.0.1", 0));
         EXPECT_TRUE(listener);
-        for (int i = 0; i < 10; ++i) co_await yield(); // both are up, and wait
         std::vector<net::tcp_stream> streams;
         for (int i = 0; i < 50; ++i) {
-            const int fd = connect_and_say(server->port, get("/x"));
+            const int fd = connect_and_say(listener->local().port(), get("/x"));
             ::fcntl(fd, F_SETFL, O_NONBLOCK);
             streams.emplace_back(net::unique_fd{fd});
+            auto accepted = listener->try_accept();
+            EXPECT_TRUE(accepted);
+            http::spawn_connection(server, connections, std::move(*accepted));
         }
-        exit(*listener, exit_kind::shutdown); // as their supervisor does
-        const pid first = co_await receive([](exit_signal e) { return e.from; });
-        EXPECT_EQ(first, *listener);
+        EXPECT_EQ(server->connections(), 50U);
         exit(connections, exit_kind::shutdown);
         for (net::tcp_stream& stream : streams) {
             client c;
