@@ -1,5 +1,6 @@
 #include <genever/runtime/runtime.hpp>
 
+#include "blocking_pool.hpp"
 #include "runtime_core.hpp"
 
 #include <sched.h>
@@ -36,6 +37,7 @@ runtime_core::runtime_core(runtime_options options) : on_crash_(std::move(option
         t->w = w.get();
         t->random += i;
     }
+    blocking_ = std::make_unique<blocking_pool>(options.blocking_threads);
     start_threads();
 }
 
@@ -57,6 +59,7 @@ runtime_core::~runtime_core() {
         }
         return;
     }
+    blocking_->close();
     // A process that is being killed may, in a destructor, start another one.
     while (live() > 0) {
         kill_all();
@@ -64,6 +67,7 @@ runtime_core::~runtime_core() {
         nanosleep(&moment, nullptr);
     }
     stop_threads();
+    blocking_->stop();
 }
 
 void runtime_core::report(const crash_report& r) noexcept {

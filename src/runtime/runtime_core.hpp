@@ -34,6 +34,7 @@
 namespace genever::detail {
 
 struct timer_entry;
+class blocking_pool;
 
 /// What only some processes have. Under the process's lock, except where noted.
 struct process_extras {
@@ -67,6 +68,8 @@ struct thread_state {
     runtime_core* core = nullptr;
     worker* w = nullptr;
     process* running = nullptr;
+    bool outside =
+        false; // the simulation's, while it runs a blocking call: it counts as a thread of the pool
     bool searching = false;
     unsigned tick = 0;
     unsigned lifo_streak = 0;
@@ -117,6 +120,8 @@ public:
     }
     worker& any_worker() noexcept { return *workers_.front(); }
     void wake_worker(worker& w) noexcept { w.poll.interrupt(); }
+    /// Not in a simulation.
+    blocking_pool& blocking() noexcept { return *blocking_; }
     unsigned workers() const noexcept { return static_cast<unsigned>(workers_.size()); }
     bool is_simulated() const noexcept { return simulated_; }
     std::mt19937_64& random() noexcept { return random_; }
@@ -162,6 +167,8 @@ private:
     std::int64_t virtual_now_ = 0;
     std::mt19937_64 random_;
     std::vector<process*> ready_;
+
+    std::unique_ptr<blocking_pool> blocking_; // last: its threads use what is above
 };
 
 /// The calling thread's part in a runtime, or null. Never inlined, see current_process.

@@ -45,6 +45,8 @@ struct runtime_options {
     unsigned workers = 0;
     /// Empty: reports go to the log (base/log.hpp).
     crash_handler on_crash = {};
+    /// How many threads may run `blocking` calls at once; at least 1.
+    unsigned blocking_threads = 512;
 };
 
 namespace detail {
@@ -142,7 +144,8 @@ class runtime {
 public:
     /// Starts the workers. Throws std::system_error when the system gives no threads or descriptors.
     explicit runtime(runtime_options options = {});
-    /// Kills every process, waits until all have ended, and stops the workers. Not to be called by one of its own
+    /// Kills every process, waits until all have ended, and for the `blocking` calls that are under way, and stops the
+    /// workers. Not to be called by one of its own
     /// processes.
     ~runtime();
     runtime(const runtime&) = delete;
