@@ -4,6 +4,7 @@
 #pragma once
 
 #include <genever/runtime/process.hpp>
+#include <genever/runtime/time.hpp>
 
 #include <gtest/gtest.h>
 
@@ -61,8 +62,9 @@ public:
         std::map<int, long> sent;     // to whom, how many
         std::map<int, long> received; // from whom, how many
         std::size_t waiting_numbers = 0;
-        unsigned waits_for = 0; // the lanes that would end its current wait
-        int frames = 0;         // witnesses
+        unsigned waits_for = 0;                  // the lanes that would end its current wait
+        time_point wakes_by = time_point::max(); // when that ends in any case
+        int frames = 0;                          // witnesses
         int messages = 0;
     };
 
@@ -94,6 +96,7 @@ public:
         counts.freed_names += static_cast<int>(e.names.size());
         e.alive = false;
         e.waits_for = 0;
+        e.wakes_by = time_point::max();
         e.waiting_numbers = 0;
         for (const auto& n : e.names) names_.erase(n);
         expected_[static_cast<std::size_t>(i)].clear();
@@ -242,6 +245,7 @@ public:
             }
             if (e.doomed) ADD_FAILURE() << name(i) << " lives, and was to end with " << to_string(*e.doomed);
             if (e.waits_for & lanes_with_mail(i)) ADD_FAILURE() << name(i) << " was not woken for a message";
+            if (e.wakes_by < now()) ADD_FAILURE() << name(i) << " was not woken in time";
         }
     }
 

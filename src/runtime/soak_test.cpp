@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -63,17 +64,26 @@ private:
     int me_;
 };
 
-/// What a process waits for, as long as it does.
+/// What a process waits for, and until when, as long as it does. They nest.
 class waiting {
 public:
-    waiting(soak_model& m, int me, unsigned lanes) : m_(m), me_(me) { m_.at(me_).waits_for = lanes; }
-    ~waiting() { m_.at(me_).waits_for = 0; }
+    waiting(soak_model& m, int me, unsigned lanes, duration limit)
+        : of_(m.at(me)), lanes_(std::exchange(of_.waits_for, lanes)),
+          by_(std::exchange(of_.wakes_by, std::min(of_.wakes_by, later(now(), later_than(limit))))) {}
+    ~waiting() {
+        of_.waits_for = lanes_;
+        of_.wakes_by = by_;
+    }
     waiting(const waiting&) = delete;
     waiting& operator=(const waiting&) = delete;
 
 private:
-    soak_model& m_;
-    int me_;
+    // A timer that is due at once fires a nanosecond later.
+    static duration later_than(duration d) { return d == infinity ? d : d + 10us; }
+
+    soak_model::entry& of_;
+    unsigned lanes_;
+    time_point by_;
 };
 
 /// The program of one process: what it does depends on the seed and its number, and on what it meets.
@@ -195,16 +205,21 @@ private:
             co_await receive_some(limit);
         } else if (what < 90) {
             auto work = pick(2) == 0 ? receive_all(2ms) : receive_all(infinity);
+            const waiting w{m_, me_, 0, limit};
             const auto r = co_await with_timeout(limit, std::move(work));
             if (!r) ++m_.counts.timeouts;
         } else if (what < 93) {
             auto work = nested(limit);
+            const waiting w{m_, me_, 0, 1ms};
             co_await with_timeout(1ms, std::move(work));
         } else if (what < 95) {
+            const waiting w{m_, me_, 0, 0ms};
             EXPECT_EQ(co_await blocking([this] { return me_; }), me_);
         } else if (what < 98) {
+            const waiting w{m_, me_, 0, limit};
             co_await sleep_for(limit);
         } else {
+            const waiting w{m_, me_, 0, 0ms};
             co_await yield();
         }
         EXPECT_FALSE(m_.at(me_).doomed) << "#" << me_ << " outlived a suspension";
@@ -219,7 +234,7 @@ private:
     /// False when there was nothing in all that time.
     task<bool> receive_all(duration limit) {
         const witness frame = frame_;
-        const waiting w{m_, me_, soak_model::numbers | soak_model::downs | soak_model::exits};
+        const waiting w{m_, me_, soak_model::numbers | soak_model::downs | soak_model::exits, limit};
         co_return co_await receive([this](const numbered& n) { return got(n); },
                                    [this](const down& d) {
                                        m_.got_down(me_, d);
@@ -234,11 +249,11 @@ private:
     task<> receive_some(duration limit) {
         const witness frame = frame_;
         if (pick(2) == 0) {
-            const waiting w{m_, me_, soak_model::numbers};
+            const waiting w{m_, me_, soak_model::numbers, limit};
             co_await receive([this](const numbered& n) { return got(n); },
                              after(limit, [] { return false; }));
         } else {
-            const waiting w{m_, me_, soak_model::downs};
+            const waiting w{m_, me_, soak_model::downs, limit};
             co_await receive([this](const down& d) { m_.got_down(me_, d); }, after(limit, [] {}));
         }
     }
