@@ -68,8 +68,7 @@ struct thread_state {
     runtime_core* core = nullptr;
     worker* w = nullptr;
     process* running = nullptr;
-    bool outside =
-        false; // the simulation's, while it runs a blocking call: it counts as a thread of the pool
+    bool outside = false; // the simulation's, while it runs a blocking call as if it were the pool's
     bool searching = false;
     unsigned tick = 0;
     unsigned lifo_streak = 0;

@@ -144,9 +144,8 @@ class runtime {
 public:
     /// Starts the workers. Throws std::system_error when the system gives no threads or descriptors.
     explicit runtime(runtime_options options = {});
-    /// Kills every process, waits until all have ended, and for the `blocking` calls that are under way, and stops the
-    /// workers. Not to be called by one of its own
-    /// processes.
+    /// Kills every process, waits until all have ended and the `blocking` calls that are under way have returned, and
+    /// stops the workers. Not to be called by one of its own processes.
     ~runtime();
     runtime(const runtime&) = delete;
     runtime& operator=(const runtime&) = delete;
