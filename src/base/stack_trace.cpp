@@ -267,13 +267,25 @@ void set_thread_stack_bounds(const void* lowest, const void* highest) noexcept {
     stack_of_thread = {to_address(lowest), to_address(highest)};
 }
 
-stack_trace trace_of(const std::exception_ptr& e) noexcept {
+namespace {
+
+const void* thrown_object(const std::exception_ptr& e) noexcept {
     // libstdc++'s exception_ptr is the address of the thrown object
     static_assert(sizeof e == sizeof(void*));
     const void* object = nullptr;
     std::memcpy(&object, &e, sizeof object);
-    const stack_trace* found = detail::find_throw(object);
+    return object;
+}
+
+} // namespace
+
+stack_trace trace_of(const std::exception_ptr& e) noexcept {
+    const stack_trace* found = detail::find_throw(thrown_object(e));
     return found ? *found : stack_trace{};
+}
+
+void adopt_trace(const std::exception_ptr& e, const stack_trace& t) noexcept {
+    if (const void* object = thrown_object(e)) detail::adopt_throw(object, t);
 }
 
 stack_trace trace_of_current_exception() noexcept { return trace_of(std::current_exception()); }

@@ -82,7 +82,7 @@ process& require_process(const char* what) {
 }
 
 runtime_core& require_core(const char* what) {
-    if (thread_state* t = this_thread()) return *t->core;
+    if (thread_state* t = this_thread(); t && !t->outside) return *t->core;
     throw std::logic_error(std::string{"genever: "} + what +
                            " is possible inside a runtime only: use runtime::spawn or runtime::run");
 }

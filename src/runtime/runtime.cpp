@@ -1,5 +1,6 @@
 #include <genever/runtime/runtime.hpp>
 
+#include "blocking_pool.hpp"
 #include "runtime_core.hpp"
 
 #include <sched.h>
@@ -33,6 +34,7 @@ runtime_core::runtime_core(runtime_options options)
         auto& w = workers_.emplace_back(std::make_unique<worker>(real_tick_shift));
         w->index = i;
     }
+    blocking_ = std::make_unique<blocking_pool>(options.blocking_threads);
     monitor_ =
         std::make_unique<monitor>(*this, options.report_stall_after.count(), options.most_stuck_threads);
     try {
@@ -61,6 +63,7 @@ runtime_core::~runtime_core() {
         }
         return;
     }
+    blocking_->close();
     // A process that is being killed may, in a destructor, start another one.
     while (live() > 0) {
         kill_all();
@@ -68,6 +71,7 @@ runtime_core::~runtime_core() {
         nanosleep(&moment, nullptr);
     }
     stop_threads();
+    blocking_->stop();
 }
 
 void runtime_core::report(const crash_report& r) noexcept {

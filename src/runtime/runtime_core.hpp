@@ -36,6 +36,7 @@
 namespace genever::detail {
 
 struct timer_entry;
+class blocking_pool;
 
 /// What only some processes have. Under the process's lock, except where noted.
 struct process_extras {
@@ -111,6 +112,8 @@ public:
     }
     worker& any_worker() noexcept { return *workers_.front(); }
     void wake_worker(worker& w) noexcept { w.poll.interrupt(); }
+    /// Not in a simulation.
+    blocking_pool& blocking() noexcept { return *blocking_; }
     unsigned workers() const noexcept { return static_cast<unsigned>(workers_.size()); }
     bool is_simulated() const noexcept { return simulated_; }
     std::mt19937_64& random() noexcept { return random_; }
@@ -171,6 +174,8 @@ private:
     std::int64_t virtual_now_ = 0;
     std::mt19937_64 random_;
     std::vector<process*> ready_;
+
+    std::unique_ptr<blocking_pool> blocking_; // last: its threads use what is above
 };
 
 /// The runtime in which the calling thread runs a process or is a worker; throws std::logic_error naming `what`.

@@ -32,6 +32,7 @@ struct thread_state {
 
     // ---- the thread's own
     bool helper = false; // it runs no processes: what it makes ready is others' to run
+    bool outside = false; // the simulation's, while it runs a blocking call as if it were the pool's
     bool searching = false;
     unsigned tick = 0;
     unsigned lifo_streak = 0;

@@ -75,6 +75,8 @@ struct runtime_options {
     duration report_stall_after = std::chrono::milliseconds{20};
     /// How many threads may be stuck beside the workers at the same time; when there are more, their workers wait.
     std::size_t most_stuck_threads = 1024;
+    /// How many threads may run `blocking` calls at once; at least 1.
+    unsigned blocking_threads = 512;
 };
 
 namespace detail {
@@ -172,8 +174,8 @@ class runtime {
 public:
     /// Starts the workers. Throws std::system_error when the system gives no threads or descriptors.
     explicit runtime(runtime_options options = {});
-    /// Kills every process, waits until all have ended, and stops the workers. Not to be called by one of its own
-    /// processes.
+    /// Kills every process, waits until all have ended and the `blocking` calls that are under way have returned, and
+    /// stops the workers. Not to be called by one of its own processes.
     ~runtime();
     runtime(const runtime&) = delete;
     runtime& operator=(const runtime&) = delete;
