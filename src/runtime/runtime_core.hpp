@@ -102,6 +102,8 @@ public:
     void report(const crash_report& r) noexcept;
     void report(stall_report r) noexcept;
 
+    runtime_stats stats();
+
     // ---- names (names.cpp)
     bool register_name(std::string_view name, pid p);
     bool unregister_name(std::string_view name, pid owner) noexcept;

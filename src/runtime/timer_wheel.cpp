@@ -75,6 +75,7 @@ bool timer_wheel::add(timer_node& t, std::int64_t when) noexcept {
     t.wheel = this;
     t.armed = true;
     t.pending = false;
+    ++counts_.armed;
     insert(t, when);
     const std::int64_t at = static_cast<std::int64_t>(static_cast<std::uint64_t>(t.deadline) << shift_);
     if (at < next_.load(std::memory_order_relaxed)) next_.store(at, std::memory_order_relaxed);
@@ -86,6 +87,7 @@ bool timer_wheel::add_after(timer_node& t, std::int64_t length) noexcept {
     if (sleeping_until_ != std::numeric_limits<std::int64_t>::min()) return false;
     t.wheel = this;
     t.armed = t.pending = true;
+    ++counts_.armed;
     t.deadline = length;
     append(pending_, t);
     next_.store(0, std::memory_order_relaxed);
@@ -113,6 +115,7 @@ bool timer_wheel::remove(timer_node& t) noexcept {
     spin_guard g{lock_};
     if (!t.armed) return false;
     t.armed = false;
+    --counts_.armed;
     if (t.pending)
         take_out(pending_, t);
     else
@@ -168,6 +171,11 @@ std::size_t timer_wheel::expire(std::int64_t now) {
         unlink(t);
         t.armed = false;
         ++fired;
+        const std::int64_t late = now - static_cast<std::int64_t>(at << shift_);
+        --counts_.armed;
+        ++counts_.fired;
+        counts_.late_in_all += late;
+        counts_.latest = std::max(counts_.latest, late);
         switch (t.what) {
         case timer_node::action::wake: {
             const wait_ticket ticket = t.ticket;
@@ -203,6 +211,11 @@ std::int64_t timer_wheel::sleep(std::int64_t now) noexcept {
     date_pending(now);
     next_.store(compute_next(), std::memory_order_relaxed);
     return sleeping_until_ = compute_next();
+}
+
+timer_wheel::counts timer_wheel::count() noexcept {
+    spin_guard g{lock_};
+    return counts_;
 }
 
 void timer_wheel::awake() noexcept {
