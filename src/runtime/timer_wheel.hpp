@@ -51,7 +51,9 @@ public:
     /// timer that is added afterwards with an earlier deadline makes `add` return true, until `awake`.
     std::int64_t sleep(std::int64_t now) noexcept;
     void awake() noexcept;
-    /// The same without sleeping: 0 when it wants to be told the time. A hint: read without the lock.
+    /// Whether a timer waits to be told the time. A hint, as the next one is: read without the lock.
+    bool has_pending() const noexcept { return has_pending_.load(std::memory_order_relaxed); }
+    /// When `expire` next has something to do with the others, or `never`.
     std::int64_t next_event() const noexcept { return next_.load(std::memory_order_relaxed); }
 
 private:
@@ -80,6 +82,7 @@ private:
     counts counts_;
     std::int64_t sleeping_until_ = std::numeric_limits<std::int64_t>::min(); // the least: awake
     std::atomic<std::int64_t> next_{never};
+    std::atomic<bool> has_pending_{false};
 };
 
 } // namespace genever::detail

@@ -134,7 +134,7 @@ TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
                     1 + static_cast<std::int64_t>(random() >> (1 + random() % 50)) % 10'000'000'000;
                 timer_node& t = all.make();
                 ASSERT_TRUE(w.add_after(t, length));
-                EXPECT_EQ(w.next_event(), 0);
+                EXPECT_TRUE(w.has_pending());
                 model.push_back({&t, now + length, true});
                 break;
             }
