@@ -17,8 +17,12 @@ public:
     /// relaxed: whoever adds a reference has one, or the object's lock keeps the last one from going
     void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
     void drop_reference() noexcept {
+        if (drop_last_reference()) State::destroy(static_cast<State*>(this));
+    }
+    /// Drops a reference. True: it was the last one, the state is the caller's to destroy.
+    bool drop_last_reference() noexcept {
         // acq_rel: the last one to go sees what all the others did with the state
-        if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) State::destroy(static_cast<State*>(this));
+        return references_.fetch_sub(1, std::memory_order_acq_rel) == 1;
     }
     /// Adds a reference unless the last one has gone (and the state waits, at some lock, for its destruction).
     bool add_reference_if_alive() noexcept {
