@@ -22,7 +22,8 @@ child_share::child_share(child_set& s) noexcept : set_(&s) {
 child_share::~child_share() {
     if (!set_) return;
     if (entered_ && !settled_)
-        fail(std::make_exception_ptr(std::runtime_error("genever: a process that was waited for was killed")));
+        fail(
+            std::make_exception_ptr(std::runtime_error("genever: a process that was waited for was killed")));
     {
         served_waiters served;
         spin_guard g{set_->lock_};

@@ -38,10 +38,12 @@ TEST(ErrorGroup, WaitsForAllOfItsMembers) {
         error_group g;
         auto ended = std::make_shared<std::atomic<int>>(0);
         for (int i = 0; i < 10; ++i)
-            g.go([ended](int n) -> task<> {
-                for (int k = 0; k < n; ++k) co_await yield();
-                ++*ended;
-            }, i);
+            g.go(
+                [ended](int n) -> task<> {
+                    for (int k = 0; k < n; ++k) co_await yield();
+                    ++*ended;
+                },
+                i);
         g.go([ended] { ++*ended; });
         const auto t = g.token();
         EXPECT_FALSE(t.is_cancelled());
@@ -80,7 +82,10 @@ TEST(ErrorGroup, TheOthersAreToldNotKilled) {
     simulated([]() -> task<> {
         error_group g;
         bool finished = false;
-        g.go([]() -> task<> { throw std::runtime_error("at once"); co_return; });
+        g.go([]() -> task<> {
+            throw std::runtime_error("at once");
+            co_return;
+        });
         g.go([&finished]() -> task<> {
             co_await sleep_for(5s);
             finished = true;

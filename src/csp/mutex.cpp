@@ -10,7 +10,8 @@ bool mutex::take_or_announce() noexcept {
     for (;;) {
         const std::uint32_t next = s == 0 ? taken : s | waited_for;
         // acquire: as in `take`
-        if (state_.compare_exchange_weak(s, next, std::memory_order_acquire, std::memory_order_relaxed)) return s == 0;
+        if (state_.compare_exchange_weak(s, next, std::memory_order_acquire, std::memory_order_relaxed))
+            return s == 0;
     }
 }
 
@@ -29,7 +30,8 @@ void mutex::hand_over() noexcept {
         }
         // All who waited have gone. The mutex may be another's, and end, as soon as it is free: that comes last.
         std::uint32_t mine = taken;
-        if (state_.compare_exchange_strong(mine, 0, std::memory_order_release, std::memory_order_relaxed)) return;
+        if (state_.compare_exchange_strong(mine, 0, std::memory_order_release, std::memory_order_relaxed))
+            return;
     }
 }
 

@@ -21,7 +21,8 @@ thread_local std::uint64_t state = first_state();
 
 std::uint64_t random_number(process& p) noexcept {
     if (p.home->is_simulated()) return p.home->random()();
-    asm volatile(""); // the state's address is looked up at each call: the caller may have moved to another thread
+    asm volatile(
+        ""); // the state's address is looked up at each call: the caller may have moved to another thread
     std::uint64_t x = state;
     x ^= x << 13;
     x ^= x >> 7;

@@ -226,7 +226,8 @@ TEST(Select, OwnsAndDestroysWhatItsClausesCarryOnce) {
         const auto text = std::string(100, 'x');
         chan<std::string> c;
         auto owning = [counted] {};
-        co_await select(send(a, counted, owning), send(b, counted, owning), send(c, text, owning), after(1s, owning));
+        co_await select(send(a, counted, owning), send(b, counted, owning), send(c, text, owning),
+                        after(1s, owning));
         auto got = first ? a.try_recv() : b.try_recv();
         EXPECT_TRUE(got);
         got.reset();
@@ -293,8 +294,8 @@ TEST(Select, IsUniformAmongThreeAndAmongTheReadyOnesOfMany) {
             constexpr int trials = 9'000;
             std::array<int, 7> taken{};
             for (int i = 0; i < trials; ++i)
-                ++taken[co_await select(recv(never), recv(ready_one), recv(never), recv(ready_two), send(never, 1),
-                                        recv(ready_three), recv(never))];
+                ++taken[co_await select(recv(never), recv(ready_one), recv(never), recv(ready_two),
+                                        send(never, 1), recv(ready_three), recv(never))];
             for (std::size_t i : {1U, 3U, 5U}) EXPECT_NEAR(taken[i], trials / 3, 270);
             EXPECT_EQ(taken[1] + taken[3] + taken[5], trials);
         },
@@ -324,35 +325,37 @@ TEST(Select, OnBothEndsOfOneChannelNeverMeetsItself) {
         }
     });
     // Two selects, each on both ends: they only meet each other.
-    everywhere([]() -> task<> {
-        for (std::size_t capacity : {0, 10}) {
-            chan<int> c(capacity);
-            wait_group wg;
-            for (int p = 0; p < 2; ++p) {
-                wg.go([c, p, capacity]() -> task<> {
-                    for (int i = 0; i < 200; ++i) {
-                        std::optional<int> v;
-                        const auto which = p == 0 ? co_await select(send(c, p), recv(c, v))
-                                                  : co_await select(recv(c, v), send(c, p));
-                        (void)which;
-                        if (capacity == 0 && v) {
-                            EXPECT_EQ(*v, 1 - p);
+    everywhere(
+        []() -> task<> {
+            for (std::size_t capacity : {0, 10}) {
+                chan<int> c(capacity);
+                wait_group wg;
+                for (int p = 0; p < 2; ++p) {
+                    wg.go([c, p, capacity]() -> task<> {
+                        for (int i = 0; i < 200; ++i) {
+                            std::optional<int> v;
+                            const auto which = p == 0 ? co_await select(send(c, p), recv(c, v))
+                                                      : co_await select(recv(c, v), send(c, p));
+                            (void)which;
+                            if (capacity == 0 && v) {
+                                EXPECT_EQ(*v, 1 - p);
+                            }
                         }
-                    }
+                    });
+                }
+                // The last one may be left alone with a select that nobody else meets.
+                chan<int> quit;
+                wait_group rest;
+                rest.go([c, quit]() -> task<> {
+                    for (;;)
+                        if (co_await select(recv(c), recv(quit)) == 1) co_return;
                 });
+                co_await wg.wait();
+                quit.close();
+                co_await rest.wait();
             }
-            // The last one may be left alone with a select that nobody else meets.
-            chan<int> quit;
-            wait_group rest;
-            rest.go([c, quit]() -> task<> {
-                for (;;)
-                    if (co_await select(recv(c), recv(quit)) == 1) co_return;
-            });
-            co_await wg.wait();
-            quit.close();
-            co_await rest.wait();
-        }
-    }, 50);
+        },
+        50);
 }
 
 TEST(Select, TheSameChannelInSeveralCases) {
@@ -435,7 +438,8 @@ TEST(Select, ManyOverManyChannelsLoseAndDoubleNothing) {
                     const chan<int> b = on(1);
                     const chan<int> d = on(2);
                     const chan<int> e = on(3);
-                    const auto i = co_await select(send(a, next[0]), send(b, next[1]), send(d, next[2]), send(e, next[3]));
+                    const auto i = co_await select(send(a, next[0]), send(b, next[1]), send(d, next[2]),
+                                                   send(e, next[3]));
                     ++next[i];
                 }
             });
@@ -445,7 +449,8 @@ TEST(Select, ManyOverManyChannelsLoseAndDoubleNothing) {
                     std::vector<chan<int>> open = c;
                     int closed = 0;
                     while (closed < 4) {
-                        const auto i = co_await select(recv(open[0], v), recv(open[1], v), recv(open[2], v), recv(open[3], v));
+                        const auto i = co_await select(recv(open[0], v), recv(open[1], v), recv(open[2], v),
+                                                       recv(open[3], v));
                         if (v) {
                             *sum += *v;
                             ++*count;

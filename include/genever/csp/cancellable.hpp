@@ -31,7 +31,9 @@ public:
     cancellable_awaiter& operator=(const cancellable_awaiter&) = delete;
     ~cancellable_awaiter() { finish(); }
 
-    bool await_ready() const noexcept { return token_.is_cancelled() || (std::is_void_v<T> && work_.empty()); }
+    bool await_ready() const noexcept {
+        return token_.is_cancelled() || (std::is_void_v<T> && work_.empty());
+    }
     template <task_promise_type P>
     bool await_suspend(std::coroutine_handle<P> h) noexcept {
         process& p = static_cast<process&>(*h.promise().self);

@@ -58,7 +58,8 @@ public:
     void cancel(exit_reason cause) noexcept;
     bool cancelled() const noexcept {
         // acquire: pairs with the release in `mark`
-        return cancelled_.load(std::memory_order_acquire) || (deadline_ != time_point::max() && now() >= deadline_);
+        return cancelled_.load(std::memory_order_acquire) ||
+               (deadline_ != time_point::max() && now() >= deadline_);
     }
     exit_reason cause() const noexcept;
     time_point deadline() const noexcept { return deadline_; }
@@ -79,7 +80,7 @@ private:
     std::atomic<bool> cancelled_{false};
     exit_reason cause_;
     const time_point deadline_;
-    cancellation_state* const parent_; // one reference of it is ours
+    cancellation_state* const parent_;       // one reference of it is ours
     cancellation_state* children_ = nullptr; // under the lock, as their links
     cancellation_state* previous_ = nullptr; // under the parent's
     cancellation_state* next_ = nullptr;
@@ -133,7 +134,8 @@ private:
 ///     }                                             // whoever has the token is told that it is over
 class cancellation_source {
 public:
-    explicit cancellation_source(const cancellation_token& parent = {}, time_point deadline = time_point::max())
+    explicit cancellation_source(const cancellation_token& parent = {},
+                                 time_point deadline = time_point::max())
         : state_(detail::cancellation_state::make(parent.state_.get(), deadline)) {}
     cancellation_source(const cancellation_token& parent, duration limit)
         : cancellation_source(parent, deadline_in(limit)) {}

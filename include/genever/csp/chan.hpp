@@ -34,6 +34,16 @@ class send_awaiter;
 template <class T>
 class recv_awaiter;
 struct chan_access;
+
+template <class U>
+constexpr void refuse_miscompiled_value() {
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+    static_assert(
+        std::is_lvalue_reference_v<U> || !std::is_aggregate_v<U> || std::is_trivially_destructible_v<U>,
+        "genever: GCC 12 miscompiles co_await c.send(value{...}); write co_await c.emplace(...), also for "
+        "c.emplace(std::move(value)), or give the value a name, or its type a constructor");
+#endif
+}
 } // namespace detail
 
 /// A channel: typed, first in first out, for any number of senders and receivers. With capacity 0 a send waits for its
@@ -62,7 +72,21 @@ public:
     /// Sends: suspends until a receiver has the value or it lies in the buffer. Throws closed_channel when the channel is
     /// closed, also meanwhile. Destroyed while it waits (by a kill, a deadline, ...), nothing has been sent, unless a
     /// receiver had just taken the value. The handle must live until the await has begun.
-    detail::send_awaiter<T> send(T value) const noexcept { return {state_.get(), std::move(value)}; }
+    ///
+    /// GCC 12 destroys an aggregate's members twice when it is made inside a co_await expression, so there
+    /// `co_await c.send(request{text})` is refused; `co_await c.emplace(text)` does the same.
+    template <class U = T>
+        requires std::is_convertible_v<U&&, T>
+    detail::send_awaiter<T> send(U&& value) const {
+        detail::refuse_miscompiled_value<U>();
+        return {state_.get(), T(std::forward<U>(value))};
+    }
+    /// Sends a value that is made from `args`.
+    template <class... Args>
+        requires std::is_constructible_v<T, Args&&...>
+    detail::send_awaiter<T> emplace(Args&&... args) const {
+        return {state_.get(), T(std::forward<Args>(args)...)};
+    }
     /// Receives: suspends until there is a value. Nothing when the channel is closed and empty. Destroyed while it waits,
     /// nothing has been taken: a value that it had been given already goes to the next receiver, or back to the front.
     /// The handle must live until the await has begun.
@@ -76,14 +100,18 @@ public:
     }
 
     /// Sends if that is possible at once; otherwise false, and `value` is as it was. Throws closed_channel.
-    bool try_send(T& value) const {
+    bool try_send(T&& value) const {
         if (!state_) return false;
         detail::served_waiters served;
         detail::spin_guard g{state_->lock};
         if (state_->closed()) throw closed_channel("genever: send on a closed channel");
         return state_->put(value, served);
     }
-    bool try_send(T&& value) const { return try_send(value); }
+    bool try_send(const T& value) const
+        requires std::is_copy_constructible_v<T>
+    {
+        return try_send(T(value));
+    }
     /// Receives if that is possible at once. Nothing: empty, or closed.
     std::optional<T> try_recv() const noexcept {
         if (!state_) return {};

@@ -54,7 +54,9 @@ public:
     template <std::predicate F>
     task<> wait(mutex::guard& g, F holds);
     /// The same two, no longer than `limit`; after that, too, the mutex is held again, however long that takes.
-    task<std::cv_status> wait_for(mutex::guard& g, duration limit) { return wait_until(g, deadline_in(limit)); }
+    task<std::cv_status> wait_for(mutex::guard& g, duration limit) {
+        return wait_until(g, deadline_in(limit));
+    }
     task<std::cv_status> wait_until(mutex::guard& g, time_point deadline);
     /// False: the time is up and `holds()` is false.
     template <std::predicate F>

@@ -3,6 +3,7 @@
 
 #include <genever/csp/cancellation.hpp>
 #include <genever/csp/detail/child_set.hpp>
+#include <genever/csp/detail/stored_call.hpp>
 #include <genever/csp/go.hpp>
 #include <genever/csp/semaphore.hpp>
 #include <genever/runtime/task.hpp>
@@ -106,24 +107,26 @@ public:
 private:
     template <class F, class... Args>
     void start(semaphore::permit place, F&& f, Args&&... args) {
-        detail::child_share share{*state_};
+        using call = detail::stored_call<std::decay_t<F>, std::decay_t<Args>...>;
+        using member = detail::outlived<detail::child_share, detail::outlived<semaphore::permit, call>>;
         spawn(
-            [](detail::child_share mine, detail::ref<detail::error_group_state> group, semaphore::permit at, auto work,
-               auto... with) -> task<> {
-                if (!mine.enter()) co_return;
+            [](member m) -> task<> {
+                if (!m.outer.enter()) co_return;
+                auto& places = static_cast<detail::error_group_state&>(m.outer.set()).places;
+                semaphore::permit& place = m.inner.outer;
                 try {
-                    if (group->places && !at) at = co_await group->places->acquire();
-                    if constexpr (detail::is_task<std::invoke_result_t<decltype(work), decltype(with)...>>)
-                        co_await std::invoke(std::move(work), std::move(with)...);
+                    if (places && !place) place = co_await places->acquire();
+                    if constexpr (detail::is_task<typename call::result>)
+                        co_await m.inner.inner();
                     else
-                        std::invoke(std::move(work), std::move(with)...);
-                    mine.finish();
+                        m.inner.inner();
+                    m.outer.finish();
                 } catch (...) {
-                    mine.fail(std::current_exception());
+                    m.outer.fail(std::current_exception());
                 }
             },
-            std::move(share), state_, std::move(place), std::decay_t<F>(std::forward<F>(f)),
-            std::decay_t<Args>(std::forward<Args>(args))...);
+            member{detail::child_share{*state_}, std::move(place), std::forward<F>(f),
+                   std::forward<Args>(args)...});
     }
     static task<> wait_for_place(detail::ref<detail::error_group_state> s) {
         auto place = co_await s->places->acquire();

@@ -114,12 +114,14 @@ private:
     bool take() noexcept {
         std::uint32_t free = 0;
         // acquire: pairs with the release of the unlock
-        return state_.compare_exchange_strong(free, taken, std::memory_order_acquire, std::memory_order_relaxed);
+        return state_.compare_exchange_strong(free, taken, std::memory_order_acquire,
+                                              std::memory_order_relaxed);
     }
     void unlock() noexcept {
         std::uint32_t mine = taken;
         // release: pairs with the acquire of the next lock
-        if (!state_.compare_exchange_strong(mine, 0, std::memory_order_release, std::memory_order_relaxed)) [[unlikely]]
+        if (!state_.compare_exchange_strong(mine, 0, std::memory_order_release, std::memory_order_relaxed))
+            [[unlikely]]
             hand_over();
     }
     void hand_over() noexcept;

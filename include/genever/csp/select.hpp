@@ -48,12 +48,14 @@ detail::recv_clause<T, detail::no_action> recv(const chan<T>& c) {
 template <class T, class U, std::invocable F>
     requires std::convertible_to<U, T>
 detail::send_clause<T, std::decay_t<F>> send(const chan<T>& c, U&& value, F&& f) {
+    detail::refuse_miscompiled_value<U>();
     detail::refuse_miscompiled_clause<F>();
     return {c, T(std::forward<U>(value)), std::forward<F>(f)};
 }
 template <class T, class U>
     requires std::convertible_to<U, T>
 detail::send_clause<T, detail::no_action> send(const chan<T>& c, U&& value) {
+    detail::refuse_miscompiled_value<U>();
     return {c, T(std::forward<U>(value)), {}};
 }
 
@@ -83,7 +85,8 @@ class [[nodiscard("co_await it")]] select_awaiter : select_core {
 
 public:
     template <class... Given>
-    explicit select_awaiter(std::in_place_t, Given&&... clauses) : clauses_(std::forward<Given>(clauses)...) {}
+    explicit select_awaiter(std::in_place_t, Given&&... clauses)
+        : clauses_(std::forward<Given>(clauses)...) {}
     ~select_awaiter() { abandon(); }
 
     bool await_ready() const noexcept { return false; }

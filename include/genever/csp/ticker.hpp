@@ -45,7 +45,8 @@ public:
     void stop() noexcept { next_ = time_point::max(); }
     /// Begins anew, with the first tick after one `period`. Throws as the constructor.
     void reset(duration period) {
-        if (period <= duration::zero()) throw std::invalid_argument("genever: a ticker's period must be more than zero");
+        if (period <= duration::zero())
+            throw std::invalid_argument("genever: a ticker's period must be more than zero");
         period_ = period;
         next_ = deadline_in(period);
     }
@@ -84,7 +85,9 @@ public:
     tick_clause(ticker& t, F f) : ticker_(&t), f_(std::move(f)) { timed = true; }
 
     void prepare(time_point) noexcept override { due = ticker_->next_; }
-    bool attempt(served_waiters&, time_point t) noexcept override { return due <= t && due != time_point::max(); }
+    bool attempt(served_waiters&, time_point t) noexcept override {
+        return due <= t && due != time_point::max();
+    }
     void chosen() noexcept override { tick_ = ticker_->consume(); }
 
     time_point tick() const noexcept { return tick_; }

@@ -31,7 +31,8 @@ public:
     bool await_suspend(std::coroutine_handle<P> h) {
         auto& s = static_cast<state&>(*this->set_);
         [&]<std::size_t... I>(std::index_sequence<I...>) {
-            (start_child<whose::all>(s, std::move(std::get<I>(work_)), &std::get<I>(s.results), I, nullptr), ...);
+            (start_child<whose::all>(s, std::move(std::get<I>(work_)), &std::get<I>(s.results), I, nullptr),
+             ...);
         }(std::index_sequence_for<Ts...>{});
         return this->suspend(static_cast<process&>(*h.promise().self), h);
     }

@@ -33,7 +33,9 @@ public:
     bool await_suspend(std::coroutine_handle<P> h) {
         auto& s = static_cast<state&>(*this->set_);
         [&]<std::size_t... I>(std::index_sequence<I...>) {
-            (start_child<whose::first>(s, std::move(std::get<I>(work_)), &std::get<I>(s.results), I, &s.winner), ...);
+            (start_child<whose::first>(s, std::move(std::get<I>(work_)), &std::get<I>(s.results), I,
+                                       &s.winner),
+             ...);
         }(std::index_sequence_for<Ts...>{});
         return this->suspend(static_cast<process&>(*h.promise().self), h);
     }
@@ -60,7 +62,8 @@ class [[nodiscard("co_await it")]] when_any_vector_awaiter : public concurrent_w
         std::vector<std::optional<value_or_unit<T>>> results;
         std::size_t winner = 0;
     };
-    using result = std::conditional_t<std::is_void_v<T>, std::size_t, std::pair<std::size_t, value_or_unit<T>>>;
+    using result =
+        std::conditional_t<std::is_void_v<T>, std::size_t, std::pair<std::size_t, value_or_unit<T>>>;
 
 public:
     explicit when_any_vector_awaiter(std::vector<task<T>> work)

@@ -66,6 +66,7 @@ public:
     void fail(std::exception_ptr e) noexcept;
     /// Finishes, and stops the set. False: another one has, or has failed, before.
     bool win() noexcept;
+    child_set& set() const noexcept { return *set_; }
 
 private:
     friend child_set;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <genever/csp/detail/child_set.hpp>
+#include <genever/csp/detail/stored_call.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/task.hpp>
 
@@ -30,31 +31,30 @@ enum class whose : bool { all, first };
 template <whose Which, class T>
 void start_child(child_set& set, task<T> work, std::optional<value_or_unit<T>>* out, std::size_t number,
                  std::size_t* winner) {
-    child_share share{set};
+    using child = outlived<child_share, task<T>>;
     spawn(
-        [](child_share mine, task<T> t, std::optional<value_or_unit<T>>* to, std::size_t n,
-           std::size_t* w) -> task<> {
-            if (!mine.enter()) co_return;
+        [](child c, std::optional<value_or_unit<T>>* to, std::size_t n, std::size_t* w) -> task<> {
+            if (!c.outer.enter()) co_return;
             try {
                 std::optional<value_or_unit<T>> result;
                 if constexpr (std::is_void_v<T>) {
-                    co_await std::move(t);
+                    co_await std::move(c.inner);
                     result.emplace();
                 } else {
-                    result.emplace(co_await std::move(t));
+                    result.emplace(co_await std::move(c.inner));
                 }
                 if constexpr (Which == whose::first) {
-                    if (!mine.win()) co_return;
+                    if (!c.outer.win()) co_return;
                     *w = n;
                 } else {
-                    mine.finish();
+                    c.outer.finish();
                 }
                 *to = std::move(result);
             } catch (...) {
-                mine.fail(std::current_exception());
+                c.outer.fail(std::current_exception());
             }
         },
-        std::move(share), std::move(work), out, number, winner);
+        child{child_share{set}, std::move(work)}, out, number, winner);
 }
 
 /// Starts the children when it is awaited, and waits until all have ended. Destroyed before, it stops them.

@@ -45,8 +45,9 @@ template <class T, class F>
 class recv_clause final : public select_case {
     static constexpr bool wants_value = std::is_invocable_v<F&, std::optional<T>>;
     template <class G>
-    struct result_of : std::conditional_t<wants_value, std::invoke_result<G&, std::optional<T>>,
-                                          std::invoke_result<G&>> {};
+    struct result_of
+        : std::conditional_t<wants_value, std::invoke_result<G&, std::optional<T>>, std::invoke_result<G&>> {
+    };
     template <class G>
         requires(!is_action<G>)
     struct result_of<G> {
@@ -159,7 +160,9 @@ public:
     after_case(after_clause<F> a) : delay_(a.delay), f_(std::move(a.f)) { timed = true; }
 
     void prepare(time_point now) noexcept override { due = later(now, delay_); }
-    bool attempt(served_waiters&, time_point) noexcept override { return false; } // only when nothing else can go
+    bool attempt(served_waiters&, time_point) noexcept override {
+        return false;
+    } // only when nothing else can go
 
     result act() {
         if constexpr (acts) return std::invoke(f_);
@@ -265,7 +268,8 @@ public:
     template <task_promise_type P>
     bool await_suspend(std::coroutine_handle<P> h) noexcept {
         const std::span all{pointers_};
-        return suspend(static_cast<process&>(*h.promise().self), h, all.first(count_), all.subspan(count_), otherwise_);
+        return suspend(static_cast<process&>(*h.promise().self), h, all.first(count_), all.subspan(count_),
+                       otherwise_);
     }
     std::size_t await_resume();
 

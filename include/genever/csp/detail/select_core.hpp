@@ -43,8 +43,9 @@ public:
     spinlock* lock = nullptr;      // of the place; null: it only waits for its time, or is switched off
     waiter_queue* queue = nullptr; // where `me` waits
     waiter* me = nullptr;
-    bool timed = false;                 // `prepare` wants to know the time; from the start
-    time_point due = time_point::max(); // when it is ready by the clock alone; a try that goes ahead goes before it
+    bool timed = false; // `prepare` wants to know the time; from the start
+    time_point due =
+        time_point::max(); // when it is ready by the clock alone; a try that goes ahead goes before it
 
 protected:
     select_case() noexcept = default;
