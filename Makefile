@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help deps run build test test-asan test-tsan test-clang fuzz format check-format check-layers bench-http \
-    install clean
+.PHONY: help deps run build test test-asan test-tsan test-clang fuzz format check-format check-layers bench \
+    bench-peers bench-http install clean
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -65,6 +65,27 @@ check-format: ## fail when a C++ file is not formatted
 
 check-layers: ## fail when a file includes what its room may not use
 	@python3 tools/check_layers.py
+
+# one worker runs on BENCH_CORE, two on BENCH_CORES
+BENCH_CORE ?= 0
+BENCH_CORES ?= 0,1
+BENCH_FLAGS ?= --benchmark_min_time=0.5 --benchmark_out_format=json
+bench: ## measure the runtime's primitives; JSON in build/bench
+	@tools/install-deps.sh --bench
+	$(call build,dev,bench_runtime ten_million)
+	@mkdir -p build/bench
+	taskset -c $(BENCH_CORE) build/dev/bench/bench_runtime $(BENCH_FLAGS) \
+	    --benchmark_filter=workers:1 --benchmark_out=build/bench/runtime-1-worker.json
+	taskset -c $(BENCH_CORES) build/dev/bench/bench_runtime $(BENCH_FLAGS) \
+	    --benchmark_filter=workers:2 --benchmark_out=build/bench/runtime-2-workers.json
+	taskset -c $(BENCH_CORE) build/dev/bench/ten_million \
+	    > build/bench/ten-million.json
+	@cat build/bench/ten-million.json
+
+bench-peers: ## measure them beside Go, Erlang and CAF; writes docs/performance.md
+	@tools/install-deps.sh --bench --bench-peers
+	$(call build,dev,bench_runtime ten_million)
+	@python3 bench/runtime/run_peers.py --write
 
 bench-http: ## measure the showcase against a bare epoll server (needs wrk)
 	@tools/install-deps.sh --bench

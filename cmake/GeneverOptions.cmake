@@ -52,5 +52,7 @@ endif()
 # What every target of ours compiles with, tests and examples included.
 function(genever_own_flags target)
     target_compile_options(${target} PRIVATE -Wall -Wextra $<$<BOOL:${GENEVER_WERROR}>:-Werror>)
+    # Our libraries are position independent and static: nobody interposes their functions, so they may be inlined.
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-semantic-interposition>)
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()

@@ -2,11 +2,13 @@
 # Installs the Debian 12 packages that building needs, as root or through sudo. Quick when nothing is missing: apt is
 # then not run at all.
 #
-#   tools/install-deps.sh [--clang] [--format] [--bench] [--fuzz]
+#   tools/install-deps.sh [--clang] [--format] [--bench] [--bench-peers] [--fuzz]
 #
 #   --clang   also the second compiler, for `make test-clang`
 #   --format  also clang-format, for `make format`
-#   --bench   also the load generator, for `make bench-http`
+#   --bench   also Google Benchmark and the load generator, for `make bench` and `make bench-http`
+#   --bench-peers  also Go (unless there is one), Erlang and CAF, for `make bench-peers`; one that cannot be had is
+#             said and left out
 #   --fuzz    also Clang's fuzzing library, for `make fuzz`
 set -euo pipefail
 
@@ -15,11 +17,16 @@ packages=(
     libboost1.81-dev libboost-json1.81-dev libfmt-dev libspdlog-dev
     libgtest-dev
 )
+optional=()
 for argument in "$@"; do
     case "$argument" in
         --clang) packages+=(clang-19) ;;
         --format) packages+=(clang-format-19 git) ;;
-        --bench) packages+=(wrk) ;;
+        --bench) packages+=(libbenchmark-dev wrk) ;;
+        --bench-peers)
+            optional+=(erlang-base libcaf-dev)
+            command -v go >/dev/null || optional+=(golang-go)
+            ;;
         --fuzz) packages+=(libclang-rt-19-dev) ;;
         *)
             echo "$0: unknown argument '$argument'" >&2
@@ -33,27 +40,48 @@ if ! command -v dpkg-query >/dev/null; then
     exit 0
 fi
 
+is_missing() {
+    local status
+    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null || true)
+    [[ "$status" != installed ]]
+}
+
 missing=()
 for package in "${packages[@]}"; do
-    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
-    if [[ "$status" != installed ]]; then
+    if is_missing "$package"; then
         missing+=("$package")
     fi
 done
-if [[ ${#missing[@]} -eq 0 ]]; then
+wanted=()
+for package in "${optional[@]}"; do
+    if is_missing "$package"; then
+        wanted+=("$package")
+    fi
+done
+if [[ ${#missing[@]} -eq 0 && ${#wanted[@]} -eq 0 ]]; then
     exit 0
 fi
 
 as_root=()
 if [[ $(id -u) -ne 0 ]]; then
     if ! command -v sudo >/dev/null; then
-        echo "$0: missing packages, and neither root nor sudo to install them: ${missing[*]}" >&2
-        exit 1
+        echo "$0: missing packages, and neither root nor sudo to install them: ${missing[*]} ${wanted[*]}" >&2
+        [[ ${#missing[@]} -eq 0 ]]
+        exit
     fi
     as_root=(sudo)
 fi
 
-echo "installing: ${missing[*]}"
+install() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q --yes --no-install-recommends "$@"
+}
+
+echo "installing: ${missing[*]} ${wanted[*]}"
 "${as_root[@]}" apt-get update -q
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -q --yes --no-install-recommends "${missing[@]}"
+if [[ ${#missing[@]} -gt 0 ]]; then
+    install "${missing[@]}"
+fi
+for package in "${wanted[@]}"; do
+    install "$package" || echo "$0: $package cannot be installed: what needs it is left out" >&2
+done

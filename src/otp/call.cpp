@@ -19,11 +19,10 @@ void call_wait::suspend(process& p, std::coroutine_handle<> h) {
         requeue(p, h);
         return;
     }
-    const time_point t = now();
     request* q = std::exchange(request_, nullptr);
     q->ticket = timer_.ticket = prepare_park(p, h);
     q->slot = &slot_;
-    if (timeout_ < time_point::max() - t) arm(timer_, t + timeout_);
+    if (timeout_ != infinity) arm_after(timer_, timeout_);
     if (post(to_, q)) return;
     // Nobody there: the failure is in the slot already. Others may run first, so that a loop of calls to nobody does
     // not keep the worker to itself.

@@ -29,11 +29,11 @@ void post_ack(pid starter, std::optional<exit_reason> refused) {
 
 class next_message : public receive_wait {
 public:
-    next_message() noexcept : receive_wait(nullptr, 0, infinity) {}
+    next_message() noexcept : receive_wait(nullptr, 0) {}
     ~next_message() {
         if (message_ptr m = take_result()) let_go(m.release());
     }
-    bool await_ready() noexcept { return ready(); }
+    bool await_ready() { return ready(); }
     message* await_resume() noexcept { return take_result().release(); }
 };
 

@@ -15,21 +15,17 @@ system_wait::~system_wait() {
     if (found_) let_go(found_.release());
 }
 
-// Under p's lock.
-message* system_wait::take(process& p) noexcept {
+bool system_wait::look(process& p) noexcept {
+    spin_guard g{p.lock};
     for (message* m = seen_ ? seen_->next : p.system.first; m; m = m->next) {
         if (wanted_(*m, context_)) {
             p.system.remove(seen_, m);
-            return m;
+            found_.reset(m);
+            break;
         }
         seen_ = m;
     }
-    return nullptr;
-}
-
-bool system_wait::look(process& p) noexcept {
-    spin_guard g{p.lock};
-    found_.reset(take(p));
+    note_system_seen(p);
     return found_ != nullptr;
 }
 
@@ -38,35 +34,24 @@ bool system_wait::await_ready() noexcept {
     return may_continue(p) && look(p);
 }
 
-bool system_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
+void system_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
     if (look(p)) { // only its budget was used up
         requeue(p, h);
-        return true;
+        return;
     }
-    leaf_ = h;
-    return !park_unless_found(p, h);
-}
-
-// The last look and the announcement that mail is awaited are one step under the lock.
-bool system_wait::park_unless_found(process& p, std::coroutine_handle<> h) noexcept {
-    {
-        spin_guard g{p.lock};
-        found_.reset(take(p));
-        if (found_) return true;
-        timer_.ticket = prepare_park(p, h);
-        p.wants_mail = true;
-    }
-    p.waiter = this;
+    p.resume_point = h;
+    timer_.ticket = wait_for_mail(p, *this, parking::system_mail);
     if (deadline_ != time_point::max()) arm(timer_, deadline_);
-    return false;
 }
 
 bool system_wait::woken(mail_waiter& w, process& p) noexcept {
     auto& self = static_cast<system_wait&>(w);
-    const bool late = p.reason == wake_reason::timeout;
-    disarm(self.timer_);
-    if (self.look(p) || late) return true;
-    return self.park_unless_found(p, self.leaf_);
+    if (self.look(p)) return true; // the timer's ticket is of the past: it wakes nobody
+    if (self.deadline_ == time_point::max() || retarget(self.timer_, {&p, p.token})) {
+        wait_for_mail(p, self, parking::system_mail);
+        return false;
+    }
+    return true; // the deadline
 }
 
 message_ptr take_system_message(process& p, system_wait::predicate wanted, const void* context) noexcept {

@@ -22,17 +22,15 @@ public:
 
     bool await_ready() noexcept;
     template <task_promise_type P>
-    bool await_suspend(std::coroutine_handle<P> h) noexcept {
-        return suspend(static_cast<process&>(*h.promise().self), h);
+    void await_suspend(std::coroutine_handle<P> h) noexcept {
+        suspend(static_cast<process&>(*h.promise().self), h);
     }
     message_ptr await_resume() noexcept { return std::move(found_); }
 
 private:
     static bool woken(mail_waiter& w, process& p) noexcept;
-    bool suspend(process& p, std::coroutine_handle<> h) noexcept;
+    void suspend(process& p, std::coroutine_handle<> h) noexcept;
     bool look(process& p) noexcept;
-    bool park_unless_found(process& p, std::coroutine_handle<> h) noexcept;
-    message* take(process& p) noexcept;
 
     predicate wanted_;
     const void* context_;
@@ -40,7 +38,6 @@ private:
     message* seen_ =
         nullptr; // up to here nothing is wanted; only we take messages out, so it stays in the list
     message_ptr found_;
-    std::coroutine_handle<> leaf_;
     timer_node timer_;
 };
 

@@ -1,28 +1,40 @@
 // The cells in which processes live: one reserved range of addresses, never unmapped.
+//
+// The range is cut into regions of 2 MiB, the size of a huge page:
+//
+//     untouched ──first cell needed──▶ backed ──all its cells free, and enough others are──▶ returning ──▶ untouched
+//
+// A region that is returned keeps its addresses and loses its memory, which then reads as zeros: dead cells under a
+// generation that no pid carries. So a late look at a cell is harmless at any time. What must never repeat, generations
+// and tokens, goes on from the region's highest when it is backed again (`floor`).
 #pragma once
 
+#include <genever/base/spinlock.hpp>
 #include <genever/runtime/detail/process.hpp>
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
 namespace genever::detail {
 
-/// One range for the whole program, so that a pid leads to its cell from any thread without asking which
-/// runtime it belongs to. Cells are made ready by the page as they are first needed; a free cell keeps its
-/// lock, its generation and its token, and nothing else of it means anything.
+/// One range for the whole program, so that a pid leads to its cell from any thread without asking which runtime it
+/// belongs to. Threads keep some free cells each and trade them in batches. Cells come from the lowest region that has
+/// any, so that after a peak the upper ones empty and are returned.
 class cell_arena {
 public:
-    /// The arena; the first call reserves the addresses. Throws std::bad_alloc when that fails.
-    static cell_arena& instance();
+    constexpr cell_arena() noexcept = default;
+    cell_arena(const cell_arena&) = delete;
 
-    /// A free cell, with a generation that no pid has carried yet. Throws std::bad_alloc when all are in use.
+    /// A free cell, with a generation that no pid has carried yet. Throws std::bad_alloc when there is no memory, or
+    /// all are in use.
     process* take();
     void give(process* p) noexcept;
 
     /// The cell of a slot; null when that slot has never been in use.
     process* at(std::uint32_t slot) noexcept {
-        // acquire: pairs with the release in take_fresh, which made the cell ready
+        // acquire: pairs with the release in carve, which made the cell ready
         return slot < used_.load(std::memory_order_acquire) ? cell(slot) : nullptr;
     }
     std::uint32_t slot_of(const process& p) const noexcept {
@@ -31,26 +43,63 @@ public:
     bool contains(const void* block) const noexcept {
         return static_cast<std::size_t>(static_cast<const char*>(block) - base_) < reserved_;
     }
-    /// How many slots have ever been in use.
-    std::uint32_t used() const noexcept { return used_.load(std::memory_order_acquire); }
+    /// Calls `f(process&)` for each cell that may be in use, without a lock. Cells that come into use meanwhile may be
+    /// left out.
+    template <class F>
+    void for_each(F f) {
+        const std::uint32_t used = used_.load(std::memory_order_acquire);
+        for (std::size_t i = 0; i * cells_per_region < used; ++i) {
+            // acquire: pairs with the release in carve; what has no memory at the moment is left without
+            const std::uint32_t carved = regions_[i].carved.load(std::memory_order_acquire);
+            for (std::uint32_t c = 0; c < carved; ++c)
+                f(*cell(static_cast<std::uint32_t>(i * cells_per_region + c)));
+        }
+    }
+    /// How much memory is backed at the moment, in bytes.
+    std::size_t backed() noexcept;
 
 private:
-    struct thread_cells;
+    static constexpr std::size_t region_size = std::size_t{1} << 21;
+    static constexpr std::uint32_t cells_per_region = region_size / cell_size;
+    static constexpr std::size_t most_regions = std::size_t{1} << 13; // 16 GiB of addresses, not of memory
 
-    cell_arena();
+    struct region {
+        process* free = nullptr; // linked by next_ready
+        std::uint32_t free_count = 0;
+        std::atomic<std::uint32_t> carved{
+            0}; // cells made ready since it was last backed; written under the lock
+        std::uint32_t generation_floor = 0;
+        std::uint64_t token_floor = 0;
+        bool writable = false;
+        bool returning = false; // its memory is being given back, without the lock
+    };
+    struct thread_cells;
+    friend struct thread_cells;
+
     process* cell(std::uint32_t slot) const noexcept {
         return reinterpret_cast<process*>(base_ + std::size_t{slot} * cell_size);
     }
-    thread_cells* mine();
+    static thread_cells* mine() noexcept;
+    static thread_cells* make_mine() noexcept;
+    void reserve();
     void refill(thread_cells& c);
+    bool fill_from(std::size_t index, thread_cells& c);
+    bool carve(std::size_t index, thread_cells& c);
     void spill(thread_cells& c, unsigned keep) noexcept;
+    void put_back(process* p) noexcept;
+    void return_memory() noexcept;
 
-    char* base_ = nullptr;
+    char* base_ = nullptr; // written once, before used_ is first more than 0
     std::size_t reserved_ = 0;
     std::atomic<std::uint32_t> used_{0};
-    spinlock lock_; // guards what follows, and the growth of used_
-    std::size_t committed_ = 0;
-    process* free_ = nullptr; // linked by next_ready
+    spinlock lock_;          // guards what follows, and the growth of used_
+    std::size_t lowest_ = 0; // no region below it has a cell to give
+    std::size_t backed_ = 0; // regions
+    std::size_t empty_ = 0;  // of those, the ones without a cell in use
+    std::array<region, most_regions> regions_{};
 };
+
+/// The program's arena. It has no destructor: pids may be looked up until the very end.
+extern constinit cell_arena the_cells;
 
 } // namespace genever::detail

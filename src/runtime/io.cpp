@@ -46,6 +46,7 @@ io_handle::~io_handle() {
         fd = std::exchange(slot_->fd, -1);
     }
     ::close(fd); // takes it out of the poller, too: nobody else holds this open file
+    slot_->home->removed();
     give_io_slot(slot_);
 }
 
@@ -75,7 +76,8 @@ void io_handle::nudge() noexcept {
                 return;
             }
         }
-        if (wake(reader, wake_reason::closed)) return; // else that wait had ended by itself: the nudge is for the next
+        if (wake(reader, wake_reason::closed))
+            return; // else that wait had ended by itself: the nudge is for the next
     }
 }
 

@@ -9,105 +9,67 @@ namespace genever::detail {
 
 namespace {
 
-bool wanted(const message* m, const message_type* const* types, std::size_t count) noexcept {
-    return !types || std::find(types, types + count, m->type) != types + count;
-}
-
-message* take_from(message_list& l, const message_type* const* types, std::size_t count) noexcept {
-    message* before = nullptr;
-    for (message* m = l.first; m; before = m, m = m->next) {
-        if (!wanted(m, types, count)) continue;
-        l.remove(before, m);
-        return m;
+/// Takes the first message behind `seen` (null: from the start) whose type is one of `types` (null: of any). `seen` is
+/// then the last one that was passed over.
+message* take_from(message_list& l, message*& seen, const message_type* const* types,
+                   std::size_t count) noexcept {
+    for (message* m = seen ? seen->next : l.first; m; m = m->next) {
+        if (!types || std::find(types, types + count, m->type) != types + count) {
+            l.remove(seen, m);
+            return m;
+        }
+        seen = m;
     }
     return nullptr;
 }
 
 } // namespace
 
-message* take_matching(process& p, const message_type* const* types, std::size_t count) noexcept {
-    // What is here already needs no lock, unless the system lane, which goes first, has something.
-    message* m = nullptr;
-    {
-        spin_guard g{p.lock};
-        if (!p.system.empty()) m = take_from(p.system, types, count);
-        p.mail.append(p.inbox);
-    }
-    if (m) return m;
-    m = take_from(p.mail, types, count);
-    if (m) p.consumed.store(p.consumed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    return m;
-}
-
-message* take_any(process& p) noexcept { return take_matching(p, nullptr, 0); }
-
-receive_wait::receive_wait(const message_type* const* types, std::size_t count, duration timeout) noexcept
-    : types_(types), count_(count), timeout_(timeout) {
-    over = &receive_wait::woken;
-}
-
-receive_wait::~receive_wait() {
-    if (parked_) disarm(timer_);
-}
-
 bool receive_wait::look(process& p) noexcept {
-    if (message* m = take_matching(p, types_, count_)) {
-        found_.reset(m);
-        return true;
-    }
-    return false;
-}
-
-bool receive_wait::ready() noexcept {
-    process& p = require_process("receive");
-    return may_continue(p) && (look(p) || timeout_ <= duration::zero());
-}
-
-// Parks unless a wanted message is here. The last look at what has arrived and the announcement that mail is awaited
-// are one step under the lock. True when a message was found instead.
-bool receive_wait::park_unless_found(process& p, std::coroutine_handle<> h) noexcept {
-    for (;;) {
-        message* m = nullptr;
-        bool fresh;
+    // relaxed: a hint. What it misses is seen under the lock when the process parks.
+    if (p.mailbox_news.load(std::memory_order_relaxed) != 0) {
+        message* m;
         {
             spin_guard g{p.lock};
-            m = take_from(p.system, types_, count_);
-            fresh = !p.inbox.empty();
+            m = take_from(p.system, system_seen_, types_, count_);
             p.mail.append(p.inbox);
-            if (!m && !fresh) {
-                timer_.ticket = prepare_park(p, h);
-                p.wants_mail = true;
-            }
+            p.mailbox_news.store(p.system.empty() ? 0 : system_left, std::memory_order_relaxed);
         }
-        if (m) {
-            found_.reset(m);
-            return true;
-        }
-        if (!fresh) break;
-        if (look(p)) return true;
+        found_.reset(m);
+        if (m) return true;
     }
-    p.waiter = this;
-    if (deadline_ != time_point::max()) arm(timer_, deadline_);
-    return false;
-}
-
-bool receive_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
-    if (look(p) || timeout_ <= duration::zero()) { // only its budget was used up
-        requeue(p, h);
-        return true;
-    }
-    if (timeout_ != infinity) deadline_ = deadline_in(timeout_);
-    parked_ = true;
-    leaf_ = h;
-    return !park_unless_found(p, h);
+    message* m = take_from(p.mail, seen_, types_, count_);
+    if (!m) return false;
+    p.consumed.store(p.consumed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    found_.reset(m);
+    return true;
 }
 
 bool receive_wait::woken(mail_waiter& w, process& p) noexcept {
     auto& self = static_cast<receive_wait&>(w);
-    const bool late = p.reason == wake_reason::timeout;
-    disarm(self.timer_);
-    if (self.look(p) || late) return true;
-    return self.park_unless_found(p, self.leaf_);
+    if (self.look(p)) return true;
+    wait_for_mail(p, self);
+    return false;
+}
+
+void timed_receive_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
+    if (look(p) || timeout_ <= duration::zero()) { // only its budget was used up
+        requeue(p, h);
+        return;
+    }
+    p.resume_point = h;
+    timer_.ticket = wait_for_mail(p, *this);
+    if (timeout_ != infinity) arm_after(timer_, timeout_);
+}
+
+bool timed_receive_wait::woken(mail_waiter& w, process& p) noexcept {
+    auto& self = static_cast<timed_receive_wait&>(w);
+    if (self.look(p)) return true; // the timer's ticket is of the past: it wakes nobody
+    if (self.timeout_ == infinity || retarget(self.timer_, {&p, p.token})) {
+        wait_for_mail(p, self);
+        return false;
+    }
+    return true; // the timer has fired
 }
 
 } // namespace genever::detail

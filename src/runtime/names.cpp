@@ -17,7 +17,8 @@ bool runtime_core::register_name(std::string_view name, pid p) {
     {
         // Either the process's end finds the name in its list, or we find the end.
         spin_guard g{block->lock};
-        if (block->generation == p.generation() && block->state != run_state::dead && !block->ending) {
+        if (block->generation == p.generation() &&
+            block->state.load(std::memory_order_relaxed) != run_state::dead && !block->ending) {
             extras_of(*block).names.emplace_back(name);
             return true;
         }

@@ -93,6 +93,7 @@ void poller::add(io_slot& s) {
     epoll_event e{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.u64 = key_of(s)}};
     if (epoll_ctl(epoll_, EPOLL_CTL_ADD, s.fd, &e) != 0)
         throw std::system_error(errno, std::generic_category(), "genever: cannot register a descriptor");
+    registered_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void poller::interrupt() noexcept {

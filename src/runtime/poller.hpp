@@ -4,6 +4,7 @@
 #include <genever/base/spinlock.hpp>
 #include <genever/runtime/detail/process.hpp>
 
+#include <atomic>
 #include <cstdint>
 
 namespace genever::detail {
@@ -18,7 +19,7 @@ struct io_slot {
     bool read_closed = false;  // sticky: the peer sends no more, no further edge needs to come
     bool write_closed = false; // sticky: the connection is broken
     bool shut = false;
-    bool nudged = false; // for the next wait for reading, once
+    bool nudged = false;          // for the next wait for reading, once
     std::uint16_t generation = 0; // of its use
     int fd = -1;
     wait_ticket reader;
@@ -45,6 +46,10 @@ public:
 
     /// Throws std::system_error.
     void add(io_slot& s);
+    /// To be told after the descriptor has been closed, which took it out.
+    void removed() noexcept { registered_.fetch_sub(1, std::memory_order_relaxed); }
+    /// Whether there is anything to poll for, but an interrupt. A hint.
+    bool watches() const noexcept { return registered_.load(std::memory_order_relaxed) != 0; }
     /// Fetches events and wakes who waits for them; blocks for at most `timeout` nanoseconds (negative: for
     /// ever, 0: not at all). Returns how many events there were.
     int poll(std::int64_t timeout) noexcept;
@@ -54,6 +59,7 @@ public:
 private:
     int epoll_ = -1;
     int event_ = -1;
+    std::atomic<int> registered_{0};
 };
 
 } // namespace genever::detail

@@ -28,7 +28,7 @@ constexpr bool frames_in_cells = true;
 #endif
 
 bool alive(const process& p, pid id) noexcept {
-    return p.generation == id.generation() && p.state != run_state::dead;
+    return p.generation == id.generation() && p.state.load(std::memory_order_relaxed) != run_state::dead;
 }
 
 } // namespace
@@ -45,7 +45,7 @@ void* allocate_frame(std::size_t size) {
 }
 
 void free_frame(void* frame, std::size_t size) noexcept {
-    if (!frames_in_cells || size > frame_room || !cell_arena::instance().contains(frame)) {
+    if (!frames_in_cells || size > frame_room || !the_cells.contains(frame)) {
         pool_free(frame, size);
         return;
     }
@@ -53,7 +53,7 @@ void free_frame(void* frame, std::size_t size) noexcept {
     if (p->guest.load(std::memory_order_relaxed) == cell_guest::none) return; // the root: the cell is its own
     // acq_rel: whoever comes second, this or `leave_cell`, gives the cell back, and has seen what the first did
     if (p->guest.exchange(cell_guest::none, std::memory_order_acq_rel) == cell_guest::abandoned)
-        cell_arena::instance().give(p);
+        the_cells.give(p);
 }
 
 namespace {
@@ -64,14 +64,17 @@ void leave_cell(process& p) noexcept {
         p.guest.exchange(cell_guest::abandoned, std::memory_order_acq_rel) == cell_guest::other)
         return;
     p.guest.store(cell_guest::none, std::memory_order_relaxed);
-    cell_arena::instance().give(&p);
+    the_cells.give(&p);
 }
 
 } // namespace
 
-process* find_block(pid p) noexcept { return p ? cell_arena::instance().at(p.slot()) : nullptr; }
+process* find_block(pid p) noexcept {
+    process* const block = p ? the_cells.at(p.slot()) : nullptr;
+    return block && block->generation == p.generation() ? block : nullptr;
+}
 
-pid pid_of(const process& p) noexcept { return {cell_arena::instance().slot_of(p), p.generation}; }
+pid pid_of(const process& p) noexcept { return {the_cells.slot_of(p), p.generation}; }
 
 process& require_process(const char* what) {
     if (process* p = current_process()) return *p;
@@ -97,7 +100,6 @@ void cancel_park(process& p) noexcept {
     spin_guard g{p.lock};
     ++p.token;
     p.wake_pending = false;
-    p.wants_mail = false;
     p.asked = parking::none;
     p.resume_point = nullptr;
 }
@@ -105,9 +107,9 @@ void cancel_park(process& p) noexcept {
 bool consume(process& p, wake_reason why) noexcept {
     ++p.token;
     p.reason = why;
-    p.wants_mail = false;
-    if (p.state == run_state::parked) {
-        p.state = run_state::ready;
+    p.wants = mail_wanted::none;
+    if (p.state.load(std::memory_order_relaxed) == run_state::parked) {
+        p.state.store(run_state::ready, std::memory_order_relaxed);
         return true;
     }
     p.wake_pending = true;
@@ -115,6 +117,8 @@ bool consume(process& p, wake_reason why) noexcept {
 }
 
 bool wake(wait_ticket t, wake_reason why) noexcept {
+    if (t.p->token != t.token)
+        return false; // a look without the lock: it never becomes the present one again
     bool push;
     {
         spin_guard g{t.p->lock};
@@ -126,13 +130,13 @@ bool wake(wait_ticket t, wake_reason why) noexcept {
 }
 
 bool claim(wait_ticket t, wake_reason why) noexcept {
+    if (t.p->token != t.token) return false;
     spin_guard g{t.p->lock};
     if (t.p->token != t.token) return false;
     // Its suspension is about to be destroyed: what it would be given would be lost.
     if (t.p->killed || t.p->interrupted) return false;
     ++t.p->token;
     t.p->reason = why;
-    t.p->wants_mail = false;
     t.p->claimed = true;
     return true;
 }
@@ -142,8 +146,8 @@ void release_claim(process& p) noexcept {
     {
         spin_guard g{p.lock};
         p.claimed = false;
-        if (p.state == run_state::parked) {
-            p.state = run_state::ready;
+        if (p.state.load(std::memory_order_relaxed) == run_state::parked) {
+            p.state.store(run_state::ready, std::memory_order_relaxed);
             push = true;
         } else {
             p.wake_pending = true;
@@ -156,38 +160,54 @@ void release_claim(process& p) noexcept {
 
 namespace {
 
+/// Under p's lock. True when p has to be pushed.
+bool deliver_user(process& p, message* m) noexcept {
+    ++p.arrived;
+    if (p.wants == mail_wanted::any) { // parked, and nothing lies in the inbox: its mail is ours to touch
+        p.mail.push_back(m);
+        return consume(p, wake_reason::ready);
+    }
+    p.inbox.push_back(m);
+    p.mailbox_news.store(p.mailbox_news.load(std::memory_order_relaxed) | user_news,
+                         std::memory_order_relaxed);
+    return false;
+}
+
+/// Under p's lock. True when p has to be pushed.
+bool deliver_system(process& p, message* m) noexcept {
+    p.system.push_back(m);
+    p.mailbox_news.store(p.mailbox_news.load(std::memory_order_relaxed) | system_news,
+                         std::memory_order_relaxed);
+    return p.wants != mail_wanted::none && consume(p, wake_reason::ready);
+}
+
 /// False, and `m` stays the caller's, when nobody lives under `to`.
-bool deliver(pid to, message* m, message_list process::* lane) noexcept {
+template <bool (*Deliver)(process&, message*) noexcept>
+bool deliver(pid to, message* m) noexcept {
     process* p = find_block(to);
-    bool push = false;
-    bool delivered = false;
-    if (p) {
+    if (!p) return false;
+    bool push;
+    {
         spin_guard g{p->lock};
-        if (alive(*p, to)) {
-            delivered = true;
-            (p->*lane).push_back(m);
-            if (lane == &process::inbox)
-                // relaxed, and no locked instruction: written under the lock only
-                p->arrived.store(p->arrived.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-            if (p->wants_mail) push = consume(*p, wake_reason::ready);
-        }
+        if (!alive(*p, to)) return false;
+        push = Deliver(*p, m);
     }
     if (push) push_ready(*p);
-    return delivered;
+    return true;
 }
 
 } // namespace
 
-bool post_or_keep(pid to, message* m) noexcept { return deliver(to, m, &process::inbox); }
+bool post_or_keep(pid to, message* m) noexcept { return deliver<deliver_user>(to, m); }
 
 bool post(pid to, message* m) noexcept {
-    if (deliver(to, m, &process::inbox)) return true;
+    if (deliver<deliver_user>(to, m)) return true;
     m->type->drop(m, exit_kind::noproc);
     return false;
 }
 
 bool post_system(pid to, message* m) noexcept {
-    if (deliver(to, m, &process::system)) return true;
+    if (deliver<deliver_system>(to, m)) return true;
     m->type->drop(m, exit_kind::noproc);
     return false;
 }
@@ -212,9 +232,8 @@ void deliver_link_exit(pid to, pid from, const exit_reason& why) {
         spin_guard g{p->lock};
         if (alive(*p, to) && p->extras && p->extras->links.erase(from)) {
             if (p->trap_exit) {
-                p->system.push_back(m);
+                push = deliver_system(*p, m);
                 m = nullptr;
-                if (p->wants_mail) push = consume(*p, wake_reason::ready);
             } else if (why.kind() != exit_kind::normal) {
                 push = mark_killed(*p, why, true);
             }
@@ -243,9 +262,8 @@ void deliver_down(pid watcher, monitor_ref ref, pid watched, const exit_reason& 
     {
         spin_guard g{p->lock};
         if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value)) {
-            p->system.push_back(m);
+            push = deliver_system(*p, m);
             m = nullptr;
-            if (p->wants_mail) push = consume(*p, wake_reason::ready);
         }
     }
     if (m) delete_message(m);
@@ -265,7 +283,7 @@ void forget_watcher(pid watched, std::uint64_t ref) noexcept {
 
 process_birth::process_birth(runtime_core* home) : p_(nullptr) {
     if (!home) home = &require_core("spawn");
-    p_ = cell_arena::instance().take();
+    p_ = the_cells.take();
     p_->home = home;
     newborn = p_;
 }
@@ -285,10 +303,11 @@ pid process_birth::start(task<> root, const spawn_options* options) {
     promise_base& first = p.root.promise();
     first.self = &p;
     first.continuation = nullptr;
+    p.attention.store(p.home->is_simulated() ? simulated : 0, std::memory_order_relaxed);
     p.resume_point = p.root;
     p.asked = parking::none;
     p.operations = 0;
-    p.arrived.store(0, std::memory_order_relaxed);
+    p.arrived = 0;
     p.consumed.store(0, std::memory_order_relaxed);
     if (options) {
         if (process* w = options->watcher ? find_block(options->watcher) : nullptr) {
@@ -302,11 +321,9 @@ pid process_birth::start(task<> root, const spawn_options* options) {
             x.quiet = options->quiet;
             if (options->watcher) x.watchers.insert(options->monitor.value, options->watcher);
         }
-        p.state = run_state::ready;
-    } else {
-        spin_guard g{p.lock};
-        p.state = run_state::ready;
     }
+    // release: pairs with the acquire of those who look at all cells (`processes`, `kill_all`); nobody else knows the pid
+    p.state.store(run_state::ready, std::memory_order_release);
     p.home->born();
     if (options && options->link) {
         {
@@ -343,8 +360,8 @@ bool mark_killed(process& p, exit_reason reason, bool by_link) {
     x.kill_reason = std::move(reason);
     x.killed_by_link = by_link;
     p.killed = true;
-    p.attention.store(true, std::memory_order_relaxed);
-    if (p.state != run_state::parked || p.claimed) return false;
+    p.attention.store(p.attention.load(std::memory_order_relaxed) | signal_waits, std::memory_order_relaxed);
+    if (p.state.load(std::memory_order_relaxed) != run_state::parked || p.claimed) return false;
     return consume(p, wake_reason::closed);
 }
 
@@ -356,22 +373,31 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     message_list inbox;
     message_list system;
     std::vector<std::string> names;
-    {
-        spin_guard g{p.lock};
-        p.ending = true; // from here on it takes no names
-        if (p.extras) names = p.extras->names;
-    }
-    for (const auto& n : names) unregister_name(n, id);
-    {
-        spin_guard g{p.lock};
-        p.state = run_state::dead;
+    const auto die = [&] { // under the lock
+        p.state.store(run_state::dead, std::memory_order_relaxed);
         if (++p.generation == 0) p.generation = 1;
         ++p.token;
-        p.claimed = p.wake_pending = p.wants_mail = p.trap_exit = p.killed = p.interrupted = p.ending = false;
-        p.attention.store(false, std::memory_order_relaxed);
+        p.claimed = p.wake_pending = p.trap_exit = p.killed = p.interrupted = p.ending = false;
+        p.wants = mail_wanted::none;
+        p.attention.store(0, std::memory_order_relaxed);
+        p.mailbox_news.store(0, std::memory_order_relaxed);
         inbox = std::exchange(p.inbox, {});
         system = std::exchange(p.system, {});
         x.reset(std::exchange(p.extras, nullptr));
+    };
+    {
+        spin_guard g{p.lock};
+        if (p.extras && !p.extras->names.empty()) {
+            names = p.extras->names;
+            p.ending = true; // from here on it takes no names
+        } else {
+            die();
+        }
+    }
+    if (!names.empty()) {
+        for (const auto& n : names) unregister_name(n, id);
+        spin_guard g{p.lock};
+        die();
     }
     message_list mail = std::exchange(p.mail, {});
     // What runs from here on, destructors of messages and the crash handler, runs in no process: this one is dead, and
@@ -383,8 +409,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
         if (x) r.label = x->label;
         r.names = names;
         r.reason = reason;
-        r.mailbox_length =
-            p.arrived.load(std::memory_order_relaxed) - p.consumed.load(std::memory_order_relaxed);
+        r.mailbox_length = p.arrived - p.consumed.load(std::memory_order_relaxed);
         report(r);
     }
     drop_all(system, reason);
@@ -410,9 +435,8 @@ void exit_process(pid to, pid from, exit_reason reason) {
         spin_guard g{p->lock};
         if (alive(*p, to)) {
             if (p->trap_exit && !untrappable) {
-                p->system.push_back(m);
+                push = deliver_system(*p, m);
                 m = nullptr;
-                if (p->wants_mail) push = consume(*p, wake_reason::ready);
             } else if (reason.kind() != exit_kind::normal || from == to) {
                 push = mark_killed(*p, std::move(reason), false);
             }
@@ -423,16 +447,15 @@ void exit_process(pid to, pid from, exit_reason reason) {
 }
 
 void runtime_core::kill_all() noexcept {
-    cell_arena& arena = cell_arena::instance();
-    for (std::uint32_t slot = 0; slot < arena.used(); ++slot) {
-        process* p = arena.at(slot);
+    the_cells.for_each([this](process& p) {
+        if (p.state.load(std::memory_order_relaxed) == run_state::dead) return;
         pid id;
         {
-            spin_guard g{p->lock};
-            if (p->state != run_state::dead && p->home == this) id = pid_of(*p);
+            spin_guard g{p.lock};
+            if (is_home_of(p)) id = pid_of(p);
         }
         if (id) exit_process(id, {}, exit_kind::killed);
-    }
+    });
 }
 
 monitor_ref new_monitor_ref() noexcept {
@@ -551,10 +574,9 @@ std::optional<process_info> info(pid id) {
     i.pid = id;
     spin_guard g{p->lock};
     if (!alive(*p, id)) return {};
-    i.parked = p->state == run_state::parked;
+    i.parked = p->state.load(std::memory_order_relaxed) == run_state::parked;
     i.trap_exit = p->trap_exit;
-    i.mailbox_length =
-        p->arrived.load(std::memory_order_relaxed) - p->consumed.load(std::memory_order_relaxed);
+    i.mailbox_length = p->arrived - p->consumed.load(std::memory_order_relaxed);
     if (p->extras) {
         i.label = p->extras->label;
         i.names = p->extras->names;
@@ -566,13 +588,12 @@ std::optional<process_info> info(pid id) {
 
 std::vector<pid> processes() {
     runtime_core& core = require_core("processes");
-    cell_arena& arena = cell_arena::instance();
     std::vector<pid> all;
-    for (std::uint32_t slot = 0; slot < arena.used(); ++slot) {
-        process* p = arena.at(slot);
-        spin_guard g{p->lock};
-        if (p->state != run_state::dead && p->home == &core) all.push_back(pid_of(*p));
-    }
+    the_cells.for_each([&](process& p) {
+        if (p.state.load(std::memory_order_relaxed) == run_state::dead) return; // leaves free cells alone
+        spin_guard g{p.lock};
+        if (core.is_home_of(p)) all.push_back(pid_of(p));
+    });
     return all;
 }
 

@@ -100,6 +100,11 @@ public:
     void finish(process& p, exit_reason reason, bool report_it) noexcept;
     void kill_all() noexcept;
     std::int64_t live() const noexcept;
+    /// Under p's lock: whether p lives, here.
+    bool is_home_of(const process& p) const noexcept {
+        // acquire: pairs with the release of a birth, which takes no lock
+        return p.state.load(std::memory_order_acquire) != run_state::dead && p.home == this;
+    }
     void report(const crash_report& r) noexcept;
 
     // ---- names (names.cpp)

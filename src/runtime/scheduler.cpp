@@ -20,7 +20,6 @@ thread_local thread_state* here = nullptr;
 constexpr unsigned outside_every = 61;
 constexpr unsigned timers_every = 8;
 constexpr unsigned transfers_before_yield = 4096;
-constexpr unsigned operations_before_yield = 128;
 
 } // namespace
 
@@ -37,11 +36,10 @@ process* current_process() noexcept {
     return t ? t->running : nullptr;
 }
 
-bool may_continue(process& p) noexcept {
-    if (++p.operations % operations_before_yield == 0) return false;
-    if (p.attention.load(std::memory_order_relaxed)) return false; // a hint: parking looks under the lock
-    if (p.home->is_simulated()) return p.home->random()() % 4 != 0;
-    return true;
+bool may_continue_slowly(process& p) noexcept {
+    if (p.operations % operations_before_yield == 0) return false;
+    if ((p.attention.load(std::memory_order_relaxed) & signal_waits) != 0) return false;
+    return !p.home->is_simulated() || p.home->random()() % 4 != 0;
 }
 
 std::int64_t runtime_core::now() const noexcept {
@@ -166,7 +164,7 @@ process* runtime_core::next(thread_state& t) {
     worker& w = *t.w;
     ++t.tick;
     if (t.tick % outside_every == 0) {
-        w.poll.poll(0);
+        if (w.poll.watches()) w.poll.poll(0);
         if (process* p = shared_.pop(t.lifo_streak)) return p;
     }
     if (t.tick % timers_every == 0 && w.timers.next_event() != timer_wheel::never) w.timers.expire(now());
@@ -212,8 +210,9 @@ void runtime_core::sleep(thread_state& t) {
     std::int64_t timeout = 0;
     if (shared_.looks_empty() && !(shared_work && anything_ready()) &&
         !threads_may_end_.load(std::memory_order_acquire)) {
-        const std::int64_t until = w.timers.sleep();
-        timeout = until == timer_wheel::never ? -1 : std::max<std::int64_t>(0, until - now());
+        const std::int64_t time = now();
+        const std::int64_t until = w.timers.sleep(time);
+        timeout = until == timer_wheel::never ? -1 : std::max<std::int64_t>(0, until - time);
     }
     w.poll.poll(timeout);
     w.timers.awake();
@@ -228,12 +227,12 @@ void runtime_core::run(thread_state& t, process& p) {
     t.running = &p;
     unsigned transfers = 0;
     for (;;) {
-        if (p.attention.load(std::memory_order_relaxed)) [[unlikely]] {
+        if ((p.attention.load(std::memory_order_relaxed) & signal_waits) != 0) [[unlikely]] {
             if (obey(p)) break;
         }
         if (p.waiter) {
             mail_waiter* w = std::exchange(p.waiter, nullptr);
-            w->over(*w, p); // false: it has prepared another suspension, and asked is `park`
+            w->over(*w, p); // false: it has begun another suspension, and asked says so
         }
         // Calls and returns between the process's coroutines.
         while (p.asked == parking::none) {
@@ -247,23 +246,32 @@ void runtime_core::run(thread_state& t, process& p) {
             end(p);
             break;
         }
-        if (std::exchange(p.asked, parking::none) == parking::requeue) {
+        const parking asked = std::exchange(p.asked, parking::none);
+        if (asked == parking::requeue) {
             // Not through the LIFO slot: the point is to let others go first.
             t.running = nullptr;
             make_ready(p, false);
             return;
         }
         spin_guard g{p.lock};
-        if (p.claimed) { // somebody writes into the awaiter: he will release us
-            p.state = run_state::parked;
-            break;
+        if (!p.claimed) { // claimed: somebody writes into the awaiter; he will release us
+            if (p.killed || p.interrupted) continue; // to obey
+            if (p.wake_pending) {
+                p.wake_pending = false;
+                continue;
+            }
+            if (asked != parking::park) {
+                const bool any = asked == parking::mail;
+                const std::uint8_t news = any ? user_news | system_news : system_news;
+                if ((p.mailbox_news.load(std::memory_order_relaxed) & news) != 0) {
+                    ++p.token; // the suspension has ended before it began: a timer beside it is late
+                    p.reason = wake_reason::ready;
+                    continue;
+                }
+                p.wants = any ? mail_wanted::any : mail_wanted::system_only;
+            }
         }
-        if (p.killed || p.interrupted) continue; // to obey
-        if (p.wake_pending) {
-            p.wake_pending = false;
-            continue;
-        }
-        p.state = run_state::parked;
+        p.state.store(run_state::parked, std::memory_order_relaxed);
         break;
     }
     t.running = nullptr;
@@ -303,8 +311,6 @@ bool runtime_core::obey(process& p) {
         if (!killed && !off) return false;
         ++p.token; // whoever would wake the suspension that is to be destroyed comes too late
         p.wake_pending = false;
-        p.wants_mail = false;
-        p.attention.store(false, std::memory_order_relaxed);
     }
     if (killed) {
         kill(p);
@@ -346,7 +352,7 @@ bool runtime_core::step() {
 
 bool runtime_core::advance_clock() {
     timer_wheel& timers = workers_.front()->timers;
-    const std::int64_t next = timers.sleep();
+    const std::int64_t next = timers.sleep(virtual_now_);
     if (next == timer_wheel::never) return false;
     virtual_now_ = std::max(virtual_now_, next);
     timers.expire(virtual_now_);
@@ -354,11 +360,12 @@ bool runtime_core::advance_clock() {
 }
 
 void runtime_core::run_simulated_for(std::int64_t length) {
-    const std::int64_t end = later(time_point{duration{virtual_now_}}, duration{length}).time_since_epoch().count();
+    const std::int64_t end =
+        later(time_point{duration{virtual_now_}}, duration{length}).time_since_epoch().count();
     for (;;) {
         while (step()) {
         }
-        const std::int64_t next = workers_.front()->timers.sleep();
+        const std::int64_t next = workers_.front()->timers.sleep(virtual_now_);
         if (next > end || next == timer_wheel::never) break;
         advance_clock();
     }

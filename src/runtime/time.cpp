@@ -24,6 +24,14 @@ void arm(timer_node& t, time_point when) noexcept {
     if (w.timers.add(t, when.time_since_epoch().count())) core.wake_worker(w);
 }
 
+void arm_after(timer_node& t, duration d) noexcept {
+    thread_state* here = this_thread();
+    if (here && !here->core->is_simulated() && here->w->timers.add_after(t, d.count())) return;
+    arm(t, deadline_in(d));
+}
+
+bool retarget(timer_node& t, wait_ticket ticket) noexcept { return t.wheel && t.wheel->retarget(t, ticket); }
+
 bool disarm(timer_node& t) noexcept { return t.wheel && t.wheel->remove(t); }
 
 void sleep_awaiter::suspend(process& p, std::coroutine_handle<> h) noexcept {
@@ -68,7 +76,8 @@ std::shared_ptr<timer_entry> start_timer(pid to, duration first, duration every,
     auto e = std::make_shared<timer_entry>();
     e->what = timer_node::action::entry;
     e->to = to;
-    e->due = later(time_point{duration{core.now()}}, std::max(first, duration::zero())).time_since_epoch().count();
+    e->due =
+        later(time_point{duration{core.now()}}, std::max(first, duration::zero())).time_since_epoch().count();
     e->every = std::max<std::int64_t>(0, every.count());
     e->make = std::move(make);
     arm_entry(e);

@@ -8,7 +8,9 @@ void refresh_interrupt(process& p) noexcept {
     bool waits = false;
     for (scope* s = p.extras ? p.extras->scopes : nullptr; s; s = s->outer) waits |= s->called_off;
     p.interrupted = waits;
-    p.attention.store(waits || p.killed, std::memory_order_relaxed); // a hint; the flags are read under the lock
+    const auto life = static_cast<std::uint8_t>(p.attention.load(std::memory_order_relaxed) & simulated);
+    p.attention.store(waits || p.killed ? static_cast<std::uint8_t>(life | signal_waits) : life,
+                      std::memory_order_relaxed); // a hint; the flags are read under the lock
 }
 
 void scope::enter(process& p) noexcept {
@@ -39,13 +41,17 @@ void interrupt(wait_ticket process_and_use, std::uint64_t number) noexcept {
     bool push = false;
     {
         spin_guard g{p.lock};
-        if (p.state == run_state::dead || p.generation != process_and_use.token || !p.extras) return;
+        if (p.state.load(std::memory_order_relaxed) == run_state::dead ||
+            p.generation != process_and_use.token || !p.extras)
+            return;
         for (scope* s = p.extras->scopes; s; s = s->outer) {
             if (s->number != number) continue;
             s->called_off = true;
             p.interrupted = true;
-            p.attention.store(true, std::memory_order_relaxed);
-            if (p.state == run_state::parked && !p.claimed) push = consume(p, wake_reason::closed);
+            p.attention.store(p.attention.load(std::memory_order_relaxed) | signal_waits,
+                              std::memory_order_relaxed);
+            if (p.state.load(std::memory_order_relaxed) == run_state::parked && !p.claimed)
+                push = consume(p, wake_reason::closed);
             break;
         }
     }

@@ -4,12 +4,29 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace genever::detail {
+
+namespace {
+
+void append(auto& l, timer_node& t) noexcept {
+    t.prev = l.last;
+    t.next = nullptr;
+    (l.last ? l.last->next : l.first) = &t;
+    l.last = &t;
+}
+void take_out(auto& l, timer_node& t) noexcept {
+    (t.prev ? t.prev->next : l.first) = t.next;
+    (t.next ? t.next->prev : l.last) = t.prev;
+}
+
+} // namespace
 
 timer_wheel::timer_wheel(unsigned shift) noexcept : shift_(shift) {}
 
 timer_wheel::~timer_wheel() {
+    date_pending(0);
     for (auto& level : wheel_) {
         for (list& l : level) {
             while (timer_node* t = l.first) {
@@ -31,11 +48,7 @@ void timer_wheel::place(timer_node& t) noexcept {
     const auto when = static_cast<std::uint64_t>(t.deadline);
     const unsigned level = level_of(tick_, when);
     const unsigned slot = (when >> (level * bits)) & (slots - 1);
-    list& l = wheel_[level][slot];
-    t.prev = l.last;
-    t.next = nullptr;
-    (l.last ? l.last->next : l.first) = &t;
-    l.last = &t;
+    append(wheel_[level][slot], t);
     occupied_[level] |= std::uint64_t{1} << slot;
 }
 
@@ -44,30 +57,66 @@ void timer_wheel::unlink(timer_node& t) noexcept {
     const unsigned level = level_of(tick_, when);
     const unsigned slot = (when >> (level * bits)) & (slots - 1);
     list& l = wheel_[level][slot];
-    (t.prev ? t.prev->next : l.first) = t.next;
-    (t.next ? t.next->prev : l.last) = t.prev;
+    take_out(l, t);
     if (!l.first) occupied_[level] &= ~(std::uint64_t{1} << slot);
 }
 
-bool timer_wheel::add(timer_node& t, std::int64_t when) noexcept {
+// Rounds up to a tick that has not been passed yet.
+void timer_wheel::insert(timer_node& t, std::int64_t when) noexcept {
     when = std::clamp<std::int64_t>(when, 0, never - (std::int64_t{1} << 32)); // room to round up in
     const auto ns = static_cast<std::uint64_t>(when);
     const std::uint64_t due = (ns >> shift_) + ((ns & ((std::uint64_t{1} << shift_) - 1)) != 0 ? 1 : 0);
+    t.deadline = static_cast<std::int64_t>(due > tick_ ? due : tick_ + 1);
+    place(t);
+}
+
+bool timer_wheel::add(timer_node& t, std::int64_t when) noexcept {
     spin_guard g{lock_};
     t.wheel = this;
-    t.deadline = static_cast<std::int64_t>(due > tick_ ? due : tick_ + 1);
     t.armed = true;
-    place(t);
+    t.pending = false;
+    insert(t, when);
     const std::int64_t at = static_cast<std::int64_t>(static_cast<std::uint64_t>(t.deadline) << shift_);
     if (at < next_.load(std::memory_order_relaxed)) next_.store(at, std::memory_order_relaxed);
     return at < sleeping_until_;
+}
+
+bool timer_wheel::add_after(timer_node& t, std::int64_t length) noexcept {
+    spin_guard g{lock_};
+    if (sleeping_until_ != std::numeric_limits<std::int64_t>::min()) return false;
+    t.wheel = this;
+    t.armed = t.pending = true;
+    t.deadline = length;
+    append(pending_, t);
+    next_.store(0, std::memory_order_relaxed);
+    return true;
+}
+
+// It is `now`, and it was earlier when those that are pending were armed: from here on they have deadlines.
+void timer_wheel::date_pending(std::int64_t now) noexcept {
+    for (timer_node* t = std::exchange(pending_, {}).first; t;) {
+        timer_node* following = t->next;
+        t->pending = false;
+        insert(*t, later(time_point{duration{now}}, duration{t->deadline}).time_since_epoch().count());
+        t = following;
+    }
+}
+
+bool timer_wheel::retarget(timer_node& t, wait_ticket ticket) noexcept {
+    spin_guard g{lock_};
+    if (!t.armed) return false;
+    t.ticket = ticket;
+    return true;
 }
 
 bool timer_wheel::remove(timer_node& t) noexcept {
     spin_guard g{lock_};
     if (!t.armed) return false;
     t.armed = false;
-    unlink(t);
+    if (t.pending)
+        take_out(pending_, t);
+    else
+        unlink(t);
     return true;
 }
 
@@ -90,6 +139,7 @@ std::size_t timer_wheel::expire(std::int64_t now) {
     const std::uint64_t until = static_cast<std::uint64_t>(now) >> shift_;
     std::size_t fired = 0;
     lock_.lock();
+    date_pending(now);
     for (;;) {
         const std::int64_t next = compute_next();
         const std::uint64_t at = static_cast<std::uint64_t>(next) >> shift_;
@@ -148,8 +198,10 @@ std::size_t timer_wheel::expire(std::int64_t now) {
     return fired;
 }
 
-std::int64_t timer_wheel::sleep() noexcept {
+std::int64_t timer_wheel::sleep(std::int64_t now) noexcept {
     spin_guard g{lock_};
+    date_pending(now);
+    next_.store(compute_next(), std::memory_order_relaxed);
     return sleeping_until_ = compute_next();
 }
 

@@ -27,17 +27,22 @@ public:
     /// Arms `t` for `when` (nanoseconds on the runtime's clock). True when the worker that sleeps on this wheel has
     /// to be woken for it.
     bool add(timer_node& t, std::int64_t when) noexcept;
+    /// Arms `t` to fire not before `length` nanoseconds after this call, without reading a clock: it waits in a list of
+    /// its own until the worker next tells the time. False, and nothing has happened, while the worker sleeps: use `add`.
+    bool add_after(timer_node& t, std::int64_t length) noexcept;
+    /// Gives `t` another ticket. False when it is not armed.
+    bool retarget(timer_node& t, wait_ticket ticket) noexcept;
     /// True when `t` was armed.
     bool remove(timer_node& t) noexcept;
 
     /// Fires all that is due at `now`. Returns how many.
     std::size_t expire(std::int64_t now);
 
-    /// When `expire` next has something to do (not necessarily to fire): nanoseconds, or `never`. A timer that
-    /// is added afterwards with an earlier deadline makes `add` return true, until `awake`.
-    std::int64_t sleep() noexcept;
+    /// It is `now`; says when `expire` next has something to do (not necessarily to fire): nanoseconds, or `never`. A
+    /// timer that is added afterwards with an earlier deadline makes `add` return true, until `awake`.
+    std::int64_t sleep(std::int64_t now) noexcept;
     void awake() noexcept;
-    /// The same without sleeping. A hint: read without the lock.
+    /// The same without sleeping: 0 when it wants to be told the time. A hint: read without the lock.
     std::int64_t next_event() const noexcept { return next_.load(std::memory_order_relaxed); }
 
 private:
@@ -50,7 +55,9 @@ private:
         timer_node* last = nullptr;
     };
 
+    void insert(timer_node& t, std::int64_t when) noexcept;
     void place(timer_node& t) noexcept;
+    void date_pending(std::int64_t now) noexcept;
     void unlink(timer_node& t) noexcept;
     std::int64_t compute_next() const noexcept;
     static unsigned level_of(std::uint64_t now, std::uint64_t when) noexcept;
@@ -60,7 +67,8 @@ private:
     std::uint64_t tick_ = 0;
     std::array<std::uint64_t, levels> occupied_{};
     std::array<std::array<list, slots>, levels> wheel_{};
-    std::int64_t sleeping_until_ = std::numeric_limits<std::int64_t>::min();
+    list pending_; // `t.deadline` of each is a length of time
+    std::int64_t sleeping_until_ = std::numeric_limits<std::int64_t>::min(); // the least: awake
     std::atomic<std::int64_t> next_{never};
 };
 

@@ -17,9 +17,13 @@ struct timers {
     process nobody{};
     std::deque<timer_node> nodes;
 
-    timer_node& add(timer_wheel& w, std::int64_t when) {
+    timer_node& make() {
         timer_node& t = nodes.emplace_back();
         t.ticket = {&nobody, 1};
+        return t;
+    }
+    timer_node& add(timer_wheel& w, std::int64_t when) {
+        timer_node& t = make();
         w.add(t, when);
         return t;
     }
@@ -61,14 +65,14 @@ TEST(TimerWheel, AcceptsDeadlinesInThePastAndAtTheEndOfTime) {
     EXPECT_GT(w.next_event(), 1'000'000'000);
     EXPECT_TRUE(w.remove(never));
     EXPECT_FALSE(w.remove(never));
-    EXPECT_EQ(w.sleep(), timer_wheel::never);
+    EXPECT_EQ(w.sleep(1'000'200'000), timer_wheel::never);
 }
 
 TEST(TimerWheel, TellsWhenASleeperMustWakeEarlier) {
     timers all;
     timer_wheel w{0};
     all.add(w, 1000);
-    EXPECT_LE(w.sleep(), 1000);
+    EXPECT_LE(w.sleep(0), 1000);
     timer_node& later = all.nodes.emplace_back();
     timer_node& sooner = all.nodes.emplace_back();
     EXPECT_FALSE(w.add(later, 5000));
@@ -76,6 +80,32 @@ TEST(TimerWheel, TellsWhenASleeperMustWakeEarlier) {
     w.awake();
     timer_node& awake = all.nodes.emplace_back();
     EXPECT_FALSE(w.add(awake, 5));
+}
+
+TEST(TimerWheel, CountsALengthOfTimeFromTheNextLookAtTheClock) {
+    timers all;
+    timer_wheel w{0};
+    w.expire(100);
+    timer_node& t = all.make();
+    EXPECT_TRUE(w.add_after(t, 50));
+    w.expire(120); // the first look: due at 170
+    EXPECT_TRUE(t.armed);
+    w.expire(169);
+    EXPECT_TRUE(t.armed);
+    w.expire(170);
+    EXPECT_FALSE(t.armed);
+}
+
+TEST(TimerWheel, RefusesALengthOfTimeWhileItsWorkerSleeps) {
+    timers all;
+    timer_wheel w{0};
+    w.sleep(0);
+    timer_node& t = all.make();
+    EXPECT_FALSE(w.add_after(t, 50));
+    w.awake();
+    EXPECT_TRUE(w.add_after(t, 50));
+    EXPECT_TRUE(w.remove(t));
+    EXPECT_FALSE(w.remove(t));
 }
 
 TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
@@ -91,12 +121,21 @@ TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
         std::vector<expected> model;
         std::int64_t now = 0;
         for (int step = 0; step < 2000; ++step) {
-            switch (random() % 4) {
+            switch (random() % 5) {
             case 0:
             case 1: {
                 const std::int64_t when =
                     now + 1 + static_cast<std::int64_t>(random() >> (1 + random() % 50)) % 10'000'000'000;
                 model.push_back({&all.add(w, when), when, true});
+                break;
+            }
+            case 4: { // dated at the next look at the clock, which moves only then
+                const std::int64_t length =
+                    1 + static_cast<std::int64_t>(random() >> (1 + random() % 50)) % 10'000'000'000;
+                timer_node& t = all.make();
+                ASSERT_TRUE(w.add_after(t, length));
+                EXPECT_EQ(w.next_event(), 0);
+                model.push_back({&t, now + length, true});
                 break;
             }
             case 2:
@@ -110,7 +149,7 @@ TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
                 std::int64_t earliest = timer_wheel::never;
                 for (const auto& e : model)
                     if (e.armed) earliest = std::min(earliest, e.when);
-                const std::int64_t next = w.sleep();
+                const std::int64_t next = w.sleep(now);
                 w.awake();
                 ASSERT_LE(next, earliest);
                 now = random() % 2 ? now + static_cast<std::int64_t>(random() >> (20 + random() % 40))

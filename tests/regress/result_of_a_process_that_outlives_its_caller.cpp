@@ -15,7 +15,8 @@ TEST(Regress, ABodyThatOutlivesADeadlockFindsAPlaceForItsResult) {
     pid body;
     EXPECT_THROW(sim.run([&body]() -> task<std::string> {
         body = self();
-        co_return co_await receive([](std::string s) { return s + " and a text that is too long to lie in the string"; });
+        co_return co_await receive(
+            [](std::string s) { return s + " and a text that is too long to lie in the string"; });
     }),
                  std::runtime_error);
     sim.spawn([body] { send(body, std::string{"late"}); });

@@ -8,6 +8,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -16,41 +17,69 @@ namespace genever {
 
 namespace detail {
 
-/// Takes the first message out of the mailbox whose type is one of `types`, system lane first; null when there
-/// is none. The process's own thread.
-message* take_matching(process& p, const message_type* const* types, std::size_t count) noexcept;
-/// Takes the first message of all, system lane first; null when the mailbox is empty.
-message* take_any(process& p) noexcept;
-
-/// Waits until a message of one of some types is there, or a time is reached.
+/// Waits until a message of one of some types is there, system lane first. What has been looked at once is not looked at
+/// again by the same wait: a long mailbox costs nothing at each further arrival.
 class receive_wait : public mail_waiter {
 public:
-    receive_wait(const message_type* const* types, std::size_t count, duration timeout) noexcept;
+    /// `types` null: any message. The array must outlive the wait.
+    receive_wait(const message_type* const* types, std::size_t count) noexcept
+        : types_(types), count_(static_cast<std::uint32_t>(count)) {
+        over = &receive_wait::woken;
+    }
     receive_wait(const receive_wait&) = delete;
-    ~receive_wait();
 
-    bool ready() noexcept;
+    bool ready() {
+        process& p = require_process("receive");
+        return may_continue(p) && look(p);
+    }
     template <task_promise_type P>
-    bool await_suspend(std::coroutine_handle<P> h) noexcept {
-        return suspend(static_cast<process&>(*h.promise().self), h);
+    void await_suspend(std::coroutine_handle<P> h) noexcept {
+        auto& p = static_cast<process&>(*h.promise().self);
+        if (look(p)) { // only its budget was used up
+            requeue(p, h);
+            return;
+        }
+        p.resume_point = h;
+        wait_for_mail(p, *this);
     }
 
 protected:
-    bool suspend(process& p, std::coroutine_handle<> h) noexcept;
+    bool look(process& p) noexcept;
     message_ptr take_result() noexcept { return std::move(found_); }
 
 private:
     static bool woken(mail_waiter& w, process& p) noexcept;
-    bool look(process& p) noexcept;
-    bool park_unless_found(process& p, std::coroutine_handle<> h) noexcept;
 
-    const message_type* const* types_; // null: any message
-    std::size_t count_;
-    duration timeout_;
-    time_point deadline_ = time_point::max();
+    const message_type* const* types_;
+    std::uint32_t count_;
+    message* seen_ = nullptr;        // up to here nothing in the user lane is wanted
+    message* system_seen_ = nullptr; // the same of the system lane
     message_ptr found_;
-    std::coroutine_handle<> leaf_;
-    bool parked_ = false;
+};
+
+/// The same, no longer than a given time; zero or less: only looks.
+class timed_receive_wait : public receive_wait {
+public:
+    timed_receive_wait(const message_type* const* types, std::size_t count, duration timeout) noexcept
+        : receive_wait(types, count), timeout_(timeout) {
+        over = &timed_receive_wait::woken;
+    }
+    ~timed_receive_wait() { disarm(timer_); }
+
+    bool ready() {
+        process& p = require_process("receive");
+        return may_continue(p) && (look(p) || timeout_ <= duration::zero());
+    }
+    template <task_promise_type P>
+    void await_suspend(std::coroutine_handle<P> h) noexcept {
+        suspend(static_cast<process&>(*h.promise().self), h);
+    }
+
+private:
+    static bool woken(mail_waiter& w, process& p) noexcept;
+    void suspend(process& p, std::coroutine_handle<> h) noexcept;
+
+    duration timeout_;
     timer_node timer_;
 };
 
@@ -103,18 +132,23 @@ struct clause_types {
 struct no_after {};
 
 template <class After, class... Clauses>
-class [[nodiscard("co_await it")]] receive_awaiter : public receive_wait {
+class [[nodiscard("co_await it")]] receive_awaiter
+    : public std::conditional_t<std::is_same_v<After, no_after>, receive_wait, timed_receive_wait> {
     static constexpr bool has_after = !std::is_same_v<After, no_after>;
     using result = std::common_type_t<typename clause_argument<Clauses>::result...>;
 
 public:
+    explicit receive_awaiter(std::tuple<Clauses...> clauses)
+        requires(!has_after)
+        : receive_wait(clause_types<Clauses...>::list, sizeof...(Clauses)), clauses_(std::move(clauses)) {}
     receive_awaiter(duration timeout, After after, std::tuple<Clauses...> clauses)
-        : receive_wait(clause_types<Clauses...>::list, sizeof...(Clauses), timeout), after_(std::move(after)),
-          clauses_(std::move(clauses)) {}
+        requires has_after
+        : timed_receive_wait(clause_types<Clauses...>::list, sizeof...(Clauses), timeout),
+          after_(std::move(after)), clauses_(std::move(clauses)) {}
 
-    bool await_ready() noexcept { return ready(); }
+    bool await_ready() { return this->ready(); }
     result await_resume() {
-        message_ptr m = take_result();
+        message_ptr m = this->take_result();
         if (!m) {
             if constexpr (has_after) return after_();
         }
@@ -180,7 +214,7 @@ auto receive(Clauses&&... clauses) {
                                     std::make_index_sequence<sizeof...(Clauses) - 1>{});
     } else {
         return detail::receive_awaiter<detail::no_after, std::decay_t<Clauses>...>(
-            infinity, detail::no_after{}, all(std::forward<Clauses>(clauses)...));
+            all(std::forward<Clauses>(clauses)...));
     }
 }
 

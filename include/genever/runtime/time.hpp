@@ -44,9 +44,7 @@ private:
 inline time_point deadline_in(duration d) noexcept { return later(now(), d); }
 
 /// Suspends the process for at least `d`; zero or less is a `yield`. Other processes run meanwhile.
-inline detail::sleep_awaiter sleep_for(duration d) noexcept {
-    return detail::sleep_awaiter{later(now(), d)};
-}
+inline detail::sleep_awaiter sleep_for(duration d) noexcept { return detail::sleep_awaiter{later(now(), d)}; }
 /// Suspends the process until `t` on the runtime's clock.
 inline detail::sleep_awaiter sleep_until(time_point t) noexcept { return detail::sleep_awaiter{t}; }
 

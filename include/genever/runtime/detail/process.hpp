@@ -18,8 +18,13 @@
 // * A waker that comes while the process is still on its way into the suspension sets `wake_pending`,
 //   and the worker goes on with the process instead of parking it. Hence an awaiter may publish its ticket in
 //   await_suspend and still touch its frame: nobody resumes the process before its worker has left it.
+//   A look without the lock tells most late wakers so, which leaves the memory of the dead alone.
 // * `claim` consumes the token without making the process run; `release` then does. Between the two the claimer
 //   alone may write into the awaiter: it cannot be resumed or destroyed (a kill waits for the release).
+// * Mail: a receive does not register anywhere. It leaves itself in `waiter` and asks for `parking::mail`; its worker
+//   parks the process unless something has arrived (`mailbox_news`), all under one lock. Who sends to a process that
+//   is parked so appends to its `mail` and makes it run; who sends to any other leaves the message in `inbox`. Before
+//   the coroutine goes on, the worker asks the waiter whether it has what it wants.
 // * Frames are destroyed only by the thread on which the process runs, so a kill marks the block and lets
 //   a worker do it. Awaiters deregister in their destructors.
 #pragma once
@@ -44,17 +49,44 @@ struct process_extras;
 enum class run_state : std::uint8_t { dead, ready, parked };
 
 /// What a coroutine asks its worker for when it suspends: nothing (it called or returned), to be parked until a
-/// wake, or to be put back behind the others that are ready.
-enum class parking : std::uint8_t { none, park, requeue };
+/// wake, to be parked until there is a message (of any lane, of the system lane), or to be put back behind the others
+/// that are ready.
+enum class parking : std::uint8_t { none, park, mail, system_mail, requeue };
+
+/// Which messages end a suspension.
+enum class mail_wanted : std::uint8_t { none, system_only, any };
+
+/// What its owner may know of a mailbox without the lock: bits of `process::mailbox_news`.
+inline constexpr std::uint8_t user_news = 1;   // something has come to `inbox` since the owner last looked
+inline constexpr std::uint8_t system_news = 2; // the same of `system`
+inline constexpr std::uint8_t system_left = 4; // the owner has seen messages in `system` and left them there
+/// Bits of `process::attention`.
+inline constexpr std::uint8_t signal_waits = 1; // a kill or an interrupt
+inline constexpr std::uint8_t simulated = 2;    // for life: every await is a choice of the simulation's
 
 /// Why a suspension ended.
 enum class wake_reason : std::uint8_t { ready, timeout, closed };
 
-/// What an awaiter that waits for messages leaves in the block: after a wake, and before the coroutine goes on,
-/// the worker asks it whether the wait is over. It runs on the process's own thread.
+/// What an awaiter that waits for messages leaves in the block: when the suspension has ended, and before the coroutine
+/// goes on, the worker asks it whether the wait is over. It runs on the process's own thread.
 struct mail_waiter {
-    /// True: resume. False: it has arranged to be woken again; park.
+    /// True: resume. False: it has begun another suspension (`wait_for_mail`).
     bool (*over)(mail_waiter&, process&) = nullptr;
+};
+
+/// A number that only grows, written under a lock and read, as a hint, without it: no locked instruction either way.
+template <class T>
+class locked_counter {
+public:
+    operator T() const noexcept { return value_.load(std::memory_order_relaxed); }
+    locked_counter& operator=(T v) noexcept {
+        value_.store(v, std::memory_order_relaxed);
+        return *this;
+    }
+    T operator++() noexcept { return *this = static_cast<T>(*this + 1); }
+
+private:
+    std::atomic<T> value_{0};
 };
 
 inline constexpr std::size_t cell_size = 256;
@@ -63,17 +95,17 @@ enum class cell_guest : std::uint8_t { none, other, abandoned };
 struct alignas(64) process : process_head {
     // ---- under `lock`
     spinlock lock;
-    run_state state;
-    bool claimed : 1;      // its token has been consumed by a claimer that has not released it yet
-    bool wake_pending : 1; // woken while still running
-    bool wants_mail : 1;   // a message ends this suspension
+    std::atomic<run_state> state; // written under `lock`, but for the birth: `process_birth::start`
+    bool claimed : 1;             // its token has been consumed by a claimer that has not released it yet
+    bool wake_pending : 1;        // woken while still running
+    mail_wanted wants : 2;        // messages that end this suspension
     bool trap_exit : 1;
     bool killed : 1;      // it must end with extras->kill_reason
     bool ending : 1;      // its frames are gone; it takes no new names
     bool interrupted : 1; // a scope of extras->scopes has been called off
     wake_reason reason;
-    std::uint32_t generation;
-    std::uint64_t token;
+    locked_counter<std::uint32_t> generation;
+    locked_counter<std::uint64_t> token;
     message_list inbox;  // arrivals of the user lane
     message_list system; // arrivals of the system lane
 
@@ -82,16 +114,18 @@ struct alignas(64) process : process_head {
     // ---- set at spawn
     runtime_core* home;
     std::coroutine_handle<task_promise<void>> root;
-    // ---- the owner's, without the lock
-    message_list mail;      // taken from the inbox, not yet received
-    mail_waiter* waiter;    // under `lock` while parked
+    // ---- the owner's, without the lock; under `lock` while parked
+    message_list mail; // before `inbox` in the order of arrival: not yet received
+    mail_waiter* waiter;
     process_extras* extras; // links, monitors, names...: under `lock`; made when first needed
     // ---- counters
-    std::atomic<std::uint32_t> arrived;  // user messages ever put into the inbox; written under `lock`
-    std::atomic<std::uint32_t> consumed; // user messages ever received; written by the owner
-    std::uint32_t operations;            // awaits so far: the owner's; every 128th yields
-    parking asked;                       // the owner's: what the coroutine asked for as it suspended
-    std::atomic<bool> attention;         // set under `lock`, read by the owner: a kill or an interrupt waits
+    locked_counter<std::uint32_t> arrived; // user messages ever put into the mailbox
+    std::atomic<std::uint32_t> consumed;   // user messages ever received; written by the owner
+    std::uint32_t operations;              // awaits so far: the owner's; every 128th yields
+    parking asked;                         // the owner's: what the coroutine asked for as it suspended
+    // Written under `lock`, read by the owner without it, as hints.
+    std::atomic<std::uint8_t> attention;
+    std::atomic<std::uint8_t> mailbox_news;
 
     // Who lives in the rest of the cell: nobody or the root, or some other frame that was made while the process was;
     // a cell is not used again while such a frame lives.
@@ -117,14 +151,29 @@ process* current_process() noexcept;
 /// The same, and throws std::logic_error, naming `what`, where there is none.
 process& require_process(const char* what);
 
+inline constexpr std::uint32_t operations_before_yield = 128; // a power of two
+bool may_continue_slowly(process& p) noexcept;
+
 /// Counts one operation. False where the process should yield before it goes on (its budget is used up, a kill
 /// waits, or the simulation wants another interleaving): await_ready then answers false.
-bool may_continue(process& p) noexcept;
+inline bool may_continue(process& p) noexcept {
+    if ((++p.operations & (operations_before_yield - 1)) != 0 &&
+        p.attention.load(std::memory_order_relaxed) == 0) // a hint: parking looks under the lock
+        return true;
+    return may_continue_slowly(p);
+}
 
 /// Begins a suspension: `leaf` goes on after the wake. Call it in await_suspend before the ticket is published.
 inline wait_ticket prepare_park(process& p, std::coroutine_handle<> leaf) noexcept {
     p.resume_point = leaf;
     p.asked = parking::park;
+    return {&p, p.token};
+}
+/// Begins a suspension that ends when `w` says so, which is asked at every message (of the lanes that `how` names), and
+/// at every wake by the ticket, which is for a timer beside it.
+inline wait_ticket wait_for_mail(process& p, mail_waiter& w, parking how = parking::mail) noexcept {
+    p.waiter = &w;
+    p.asked = how;
     return {&p, p.token};
 }
 /// Takes the suspension back (await_suspend found that there is nothing to wait for): tickets that are already
@@ -154,7 +203,14 @@ bool post_or_keep(pid to, message* m) noexcept;
 /// The same as `post` for the system lane.
 bool post_system(pid to, message* m) noexcept;
 
-/// The block of a pid that may have lived; check the generation under its lock. Null for a pid that never was.
+/// Under p's lock, by its owner: all of the system lane has been looked at.
+inline void note_system_seen(process& p) noexcept {
+    const auto user = static_cast<std::uint8_t>(p.mailbox_news.load(std::memory_order_relaxed) & user_news);
+    p.mailbox_news.store(p.system.empty() ? user : static_cast<std::uint8_t>(user | system_left),
+                         std::memory_order_relaxed); // a hint for the owner, see above
+}
+
+/// The block of a pid that may live; check the generation again under its lock. Null for one that has ended or never was.
 process* find_block(pid p) noexcept;
 pid pid_of(const process& p) noexcept;
 

@@ -27,6 +27,8 @@ struct timer_node {
     std::uint64_t scope_number = 0;
     action what = action::wake;
     bool armed = false;
+    bool pending =
+        false; // armed by a length of time; `deadline` is that length until the wheel next reads the clock
 
     timer_node() = default;
     timer_node(const timer_node&) = delete;
@@ -35,6 +37,11 @@ struct timer_node {
 
 /// Arms the timer on the current worker's wheel (any worker's on a thread that has none).
 void arm(timer_node& t, time_point when) noexcept;
+/// Arms the timer to fire not before `d` has passed. Cheaper than `arm`, since it reads no clock: the time runs from the
+/// worker's next look at it, a few microseconds later.
+void arm_after(timer_node& t, duration d) noexcept;
+/// Gives an armed timer another ticket. False, and nothing changes, when it is not armed (any more).
+bool retarget(timer_node& t, wait_ticket ticket) noexcept;
 /// Takes it off its wheel. True when it had not fired yet. After the return nothing touches the node; a wake that was
 /// on its way already (false) ends the suspension it was armed for, if that is still there, and no other. No effect on
 /// a timer that was never armed.

@@ -1,0 +1,3 @@
+module genever.example/bench/peers/runtime
+
+go 1.19

@@ -1,0 +1,40 @@
+// Calls to a gen_server.
+
+#include "harness.hpp"
+
+#include <genever/otp/gen_server.hpp>
+#include <genever/otp/server_ref.hpp>
+#include <genever/runtime/receive.hpp>
+
+using namespace genever;
+
+namespace {
+
+struct adder : gen_server<adder> {
+    struct add {
+        std::int64_t by;
+        using reply = std::int64_t;
+    };
+
+    std::int64_t handle(const add& m) { return total_ += m.by; }
+
+private:
+    std::int64_t total_ = 0;
+};
+
+task<> call_round_trip(std::int64_t n) {
+    const auto started = co_await start<adder>("");
+    bench::check(started.has_value(), "the server does not start");
+    const monitor_ref watch = monitor(*started);
+    const server_ref<adder> server{*started};
+    std::int64_t total = 0;
+    for (std::int64_t i = 0; i < n; ++i) total = co_await server.call<adder::add>(1);
+    bench::check(total == n, "call_round_trip's total");
+    exit(*started, exit_kind::shutdown);
+    const monitor_ref ended = co_await receive([](const down& d) { return d.ref; });
+    bench::check(ended == watch, "another process has ended");
+}
+
+} // namespace
+
+void bench::add_calls() { add("call_round_trip", call_round_trip, 200'000); }
