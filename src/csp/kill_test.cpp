@@ -223,11 +223,11 @@ task<> waiting_for_a_cancel(at_place p) {
 }
 task<> within_a_cancellable(at_place p) {
     witness w{p};
-    auto r = co_await cancellable(p->source.token(), taking(p));
+    [[maybe_unused]] auto r = co_await cancellable(p->source.token(), taking(p));
 }
 task<> within_a_deadline(at_place p) {
     witness w{p};
-    auto r = co_await with_timeout(1s, taking(p));
+    [[maybe_unused]] auto r = co_await with_timeout(1s, taking(p));
 }
 task<> within_tasks(at_place p) {
     witness w{p};
@@ -260,7 +260,7 @@ task<> waiting_for_all(at_place p) {
 }
 task<> waiting_for_any(at_place p) {
     witness w{p};
-    auto r = co_await when_any(taking(p), waiting_for_a_cancel(p), locking(p));
+    [[maybe_unused]] auto r = co_await when_any(taking(p), waiting_for_a_cancel(p), locking(p));
 }
 task<> ticking(at_place p) {
     witness w{p};
@@ -381,10 +381,10 @@ task<> victim(at_place p, task<> (*wait)(at_place), end_by how, cancellation_tok
     witness w{p};
     if (how == end_by::kill) co_await wait(p);
     if (how == end_by::deadline) {
-        auto r = co_await with_timeout(1s, wait(p));
+        [[maybe_unused]] auto r = co_await with_timeout(1s, wait(p));
     }
     if (how == end_by::cancel) {
-        auto r = co_await cancellable(t, wait(p));
+        [[maybe_unused]] auto r = co_await cancellable(t, wait(p));
     }
 }
 

@@ -124,7 +124,7 @@ TEST(Mutex, AWaiterWhoseDeadlinePassesLeavesTheLine) {
     simulated([]() -> task<> {
         mutex m;
         auto g = co_await m.lock();
-        auto waiting = [](mutex& mm) -> task<> { co_await mm.lock(); };
+        auto waiting = [](mutex& mm) -> task<> { auto held = co_await mm.lock(); };
         for (int i = 0; i < 3; ++i) {
             auto r = co_await with_timeout(1s, waiting(m));
             EXPECT_FALSE(r.has_value());

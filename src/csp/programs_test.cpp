@@ -109,7 +109,6 @@ struct rational {
         const long h = std::gcd(b.num, a.den);
         return make(a.num / (g ? g : 1) * (b.num / (h ? h : 1)), a.den / (h ? h : 1) * (b.den / (g ? g : 1)));
     }
-    friend rational operator-(rational a) { return {-a.num, a.den}; }
     friend bool operator==(rational, rational) = default;
 };
 
