@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <vector>
@@ -245,13 +246,34 @@ TEST(Cancellation, NestsWithOtherScopes) {
     });
 }
 
+namespace {
+
+class kept_tokens {
+public:
+    void put(cancellation_token t) {
+        const std::lock_guard g{lock_};
+        all_.push_back(std::move(t));
+    }
+    void expect_all_cancelled() {
+        const std::lock_guard g{lock_};
+        for (const auto& t : all_) EXPECT_TRUE(t.is_cancelled());
+    }
+
+private:
+    std::mutex lock_;
+    std::vector<cancellation_token> all_;
+};
+
+} // namespace
+
 TEST(Cancellation, ManyThreadsMakeWaitForAndCancelOneTree) {
     test::threaded([]() -> task<> {
         for (int round = 0; round < 50; ++round) {
             auto root = std::make_shared<cancellation_source>();
+            auto tokens = std::make_shared<kept_tokens>();
             wait_group wg;
             for (int p = 0; p < 6; ++p)
-                wg.go([root, p]() -> task<> {
+                wg.go([root, tokens, p]() -> task<> {
                     for (int i = 0; i < 10; ++i) {
                         cancellation_source mine{root->token()};
                         cancellation_source below{mine.token()};
@@ -267,14 +289,16 @@ TEST(Cancellation, ManyThreadsMakeWaitForAndCancelOneTree) {
                             mine.cancel();
                             co_await sub.wait();
                         }
-                        EXPECT_TRUE(!root->is_cancelled() || below.is_cancelled());
+                        tokens->put(below.token());
                     }
                 });
             wg.go([root]() -> task<> {
                 for (int i = 0; i < 20; ++i) co_await yield();
                 root->cancel();
+                tokens->expect_all_cancelled(); // those from before, at once
             });
             co_await wg.wait();
+            tokens->expect_all_cancelled();
         }
     });
 }
