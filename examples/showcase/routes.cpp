@@ -5,6 +5,7 @@
 #include "tree.hpp"
 
 #include <genever/genever.hpp>
+#include <genever/net/address.hpp>
 
 #include <ctime>
 #include <stdexcept>
@@ -28,8 +29,14 @@ void plaintext(web::context& c) { c.bytes(200, "text/plain", "Hello, World!"); }
 
 void user_post(web::context& c) { c.json(200, {{"id", c.param("id")}, {"pid", c.param("pid")}}); }
 
+/// Hits are counted by address, however it is written: a key of bounded length.
 task<> count_hit(web::context& c) {
-    const std::string ip{c.param("ip")};
+    const auto address = net::endpoint::parse(c.param("ip"), 0);
+    if (!address) {
+        c.abort_with(400, "not a numeric IPv4 or IPv6 address, such as 127.0.0.1 or ::1");
+        co_return;
+    }
+    const std::string ip = address->address();
     hits.cast(hit_counter::hit{});
     limiter.cast(rate_limiter::increment{ip});
     const std::uint64_t n = co_await limiter.call<rate_limiter::get_count>(ip);
@@ -107,30 +114,41 @@ task<> tree(web::context& c) {
     c.json(200, t);
 }
 
-/// Makes a child crash: those that can throw, the others by a kill. False: there is none of that name.
-bool make_crash(std::string_view child, pid p) {
-    if (child == "rate_limiter") return limiter.cast(rate_limiter::crash{});
-    if (child == "hit_counter") return hits.cast(hit_counter::crash{});
-    if (child == "heartbeat") return heart.cast(heartbeat::crash{});
-    exit(p, exit_kind::killed);
-    return true;
+/// Makes a child crash: those that can throw, the others by a kill.
+void make_crash(std::string_view child, pid p) {
+    if (child == "rate_limiter")
+        server_ref<rate_limiter>{p}.cast(rate_limiter::crash{});
+    else if (child == "hit_counter")
+        server_ref<hit_counter>{p}.cast(hit_counter::crash{});
+    else if (child == "heartbeat")
+        server_ref<heartbeat>{p}.cast(heartbeat::crash{});
+    else
+        exit(p, exit_kind::killed);
 }
 
 task<> crash(web::context& c) {
+    using what = found_child::what;
     const std::string child{c.param("child")};
-    const pid old = whereis(child);
-    if (!old) {
+    const found_child before = co_await find_child(child);
+    switch (before.kind) {
+    case what::running: break;
+    case what::down: c.abort_with(409, "it is not running at the moment: see /tree"); co_return;
+    case what::unknown:
         c.abort_with(404, "there is no supervised process of that name: see /tree");
         co_return;
+    case what::busy: c.abort_with(503, "a supervisor is busy: try again"); co_return;
     }
-    make_crash(child, old);
-    // The name is free from the crash to the restart.
-    for (int waited = 0; waited < 5000; ++waited) {
-        const pid now = whereis(child);
-        if (now && now != old) {
-            c.json(200, {{"child", child}, {"old", to_string(old)}, {"new", to_string(now)}});
+    // This request is served below the endpoint, and must outlive it to tell how it went.
+    if (before.top == "endpoint") c.exchange().detach();
+    make_crash(child, before.pid);
+    const time_point end = now() + 5s;
+    for (;;) {
+        const found_child after = co_await find_child(child);
+        if (after.kind == what::running && after.pid != before.pid) {
+            c.json(200, {{"child", child}, {"old", to_string(before.pid)}, {"new", to_string(after.pid)}});
             co_return;
         }
+        if (now() >= end) break;
         co_await sleep_for(1ms);
     }
     c.abort_with(503, "it has not been restarted within 5 s");

@@ -23,6 +23,7 @@
 #include <genever/otp/run.hpp>
 #include <genever/otp/server_ref.hpp>
 #include <genever/otp/supervisor.hpp>
+#include <genever/runtime/blocking.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/runtime.hpp>

@@ -187,6 +187,60 @@ void detail::stack_walker::capture(stack_trace& t, const void* frame, std::size_
     return t;
 }
 
+namespace {
+
+// Whether a chain of frame pointers leads from here to the bottom.
+GENEVER_UNSANITISED bool leads_to(std::uintptr_t frame, std::uintptr_t bottom) noexcept {
+    for (int links = 0; links < 4096; ++links) {
+        if (frame == bottom) return true;
+        if (frame > bottom || frame % alignof(std::uintptr_t) != 0) return false;
+        const std::uintptr_t next = *reinterpret_cast<const std::uintptr_t*>(frame);
+        if (next <= frame) return false;
+        frame = next;
+    }
+    return false;
+}
+
+// Whether the instruction before this address, in our own code, is a call.
+GENEVER_UNSANITISED bool follows_a_call(std::uintptr_t address) noexcept {
+    if (!own_code.contains(address) || !own_code.contains(address - 8)) return false;
+    const auto* end = reinterpret_cast<const unsigned char*>(address);
+#if defined(__x86_64__)
+    const auto is_call_of_register = [](unsigned char modrm) { return (modrm & 0x38) == 0x10; }; // FF /2
+    return end[-5] == 0xE8 || (end[-2] == 0xFF && is_call_of_register(end[-1])) ||
+           (end[-3] == 0xFF && is_call_of_register(end[-2])) ||
+           (end[-6] == 0xFF && is_call_of_register(end[-5]));
+#else
+    std::uint32_t instruction;
+    std::memcpy(&instruction, end - 4, sizeof instruction);
+    return (instruction & 0xFC000000U) == 0x94000000U ||
+           (instruction & 0xFFFFFC1FU) == 0xD63F0000U; // bl, blr
+#endif
+}
+
+} // namespace
+
+GENEVER_UNSANITISED stack_trace stack_trace::of_blocked_thread(const void* program_counter,
+                                                               const void* stack_pointer,
+                                                               const void* bottom) noexcept {
+    stack_trace t;
+    detail::stack_walker::push(t,
+                               to_address(program_counter) + 1); // an instruction's own, not one after a call
+    const std::uintptr_t end = to_address(bottom);
+    std::uintptr_t at = to_address(stack_pointer) / alignof(std::uintptr_t) * alignof(std::uintptr_t);
+    for (int looked = 0; at < end && looked < 16384; ++looked, at += alignof(std::uintptr_t)) {
+        const std::uintptr_t next = *reinterpret_cast<const std::uintptr_t*>(at);
+        // Who called into the library that made the system call: the library keeps no frame pointer.
+        if (t.size() == 1 && follows_a_call(without_signature(next)))
+            detail::stack_walker::push(t, without_signature(next));
+        if (next <= at || next > end || !leads_to(next, end)) continue;
+        if (!follows_a_call(without_signature(reinterpret_cast<const std::uintptr_t*>(at)[1]))) continue;
+        follow_frame_pointers(t, at, {at, end + frame_record_size}, 0);
+        break;
+    }
+    return t;
+}
+
 stack_trace stack_trace::of_interrupted(const void* program_counter, const void* frame_pointer) noexcept {
     stack_trace t;
     const address_range stack = this_threads_stack();
@@ -213,13 +267,25 @@ void set_thread_stack_bounds(const void* lowest, const void* highest) noexcept {
     stack_of_thread = {to_address(lowest), to_address(highest)};
 }
 
-stack_trace trace_of(const std::exception_ptr& e) noexcept {
+namespace {
+
+const void* thrown_object(const std::exception_ptr& e) noexcept {
     // libstdc++'s exception_ptr is the address of the thrown object
     static_assert(sizeof e == sizeof(void*));
     const void* object = nullptr;
     std::memcpy(&object, &e, sizeof object);
-    const stack_trace* found = detail::find_throw(object);
+    return object;
+}
+
+} // namespace
+
+stack_trace trace_of(const std::exception_ptr& e) noexcept {
+    const stack_trace* found = detail::find_throw(thrown_object(e));
     return found ? *found : stack_trace{};
+}
+
+void adopt_trace(const std::exception_ptr& e, const stack_trace& t) noexcept {
+    if (const void* object = thrown_object(e)) detail::adopt_throw(object, t);
 }
 
 stack_trace trace_of_current_exception() noexcept { return trace_of(std::current_exception()); }

@@ -71,7 +71,9 @@ struct exception_header {
     _Unwind_Exception unwind_header;
 };
 
-void record_throw(void* object, std::type_info* type, void (*destructor)(void*), const void* frame) noexcept {
+// `known`: the trace, or null, and it is taken from `frame`.
+void record_throw(const void* object, const std::type_info* type, void (*destructor)(void*),
+                  const void* frame, const stack_trace* known) noexcept {
     throw_ring& r = ring;
     if (r.thread == 0) r.thread = threads.fetch_add(1, std::memory_order_relaxed) + 1;
     throw_record& record = r.records[r.throws++ % r.records.size()];
@@ -81,7 +83,10 @@ void record_throw(void* object, std::type_info* type, void (*destructor)(void*),
     record.type = type;
     record.destructor = destructor;
     record.stamp = std::uint64_t{r.thread} << 32 | r.throws;
-    stack_walker::capture(record.trace, frame, 0);
+    if (known)
+        record.trace = *known;
+    else
+        stack_walker::capture(record.trace, frame, 0);
     last_throw_at(object).store(record.stamp, std::memory_order_relaxed);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record.object = object;
@@ -111,6 +116,11 @@ const stack_trace* find_throw(const void* object) noexcept {
     return nullptr;
 }
 
+void adopt_throw(const void* object, const stack_trace& t) noexcept {
+    const auto* header = static_cast<const exception_header*>(object) - 1;
+    record_throw(object, header->type, header->destructor, nullptr, &t);
+}
+
 // With a static libstdc++ its own __cxa_throw takes the weak one's place, and there are no traces. That needs
 // the member of the archive that defines it to be linked whatever else the program uses: this reference does
 // it.
@@ -135,7 +145,7 @@ const stack_trace* find_throw(const void* object) noexcept {
 // tail call keeps this frame from the unwinder, which would visit it twice for each throw.
 extern "C" GENEVER_THROW_LINKAGE GENEVER_UNSANITISED void __cxa_throw(void* object, std::type_info* type,
                                                                       void (*destructor)(void*)) {
-    genever::detail::record_throw(object, type, destructor, __builtin_frame_address(0));
+    genever::detail::record_throw(object, type, destructor, __builtin_frame_address(0), nullptr);
     auto next = genever::detail::runtimes_throw.load(std::memory_order_relaxed);
     if (!next) next = genever::detail::find_runtimes_throw(); // thrown while the program was still starting
     GENEVER_TAIL_CALL return next(object, type, destructor);

@@ -1,8 +1,10 @@
 #include "connection.hpp"
 
 #include "response_writer.hpp"
+#include "server_processes.hpp"
 
 #include <genever/base/exit_reason.hpp>
+#include <genever/http/log_text.hpp>
 #include <genever/otp/run.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
@@ -45,11 +47,20 @@ constexpr std::size_t flush_at = 64 * 1024;
 
 } // namespace
 
-connection::connection(std::shared_ptr<server_state> server, net::unique_fd fd, std::string peer)
-    : exchange(request_, response_, {}), server_(std::move(server)), options_(server_->options),
-      peer_text_(std::move(peer)), stream_(std::move(fd)), member_(*server_, stream_.io()),
-      parser_(options_.limits) {
+connection::connection(server_state::presence presence, pid connections, net::unique_fd fd, std::string peer)
+    : exchange(request_, response_, {}), presence_(std::move(presence)), server_(*presence_.server()),
+      options_(server_.options), connections_(connections), peer_text_(std::move(peer)),
+      stream_(std::move(fd)), member_(server_, stream_.io()), parser_(options_.limits) {
     peer_ = peer_text_;
+}
+
+// Beyond the link's reach the connection still counts (presence_), so every drain of the server waits for it.
+void connection::detach() {
+    if (detached_) return;
+    const spawn_options options{.label = "http detached connection's limit"};
+    spawn(options, limit_detached, self(), options_.drain_timeout);
+    unlink(connections_);
+    detached_ = true;
 }
 
 // ---- reading
@@ -71,18 +82,17 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
             const fill f = read_now(room);
             if (f != fill::timeout) co_return f;
         }
-        const bool draining = !member_.begin_wait();
-        const io_result r =
-            co_await stream_.io().readable(draining ? std::min(deadline, now() + drain_patience) : deadline);
-        member_.end_wait();
+        const server_state::client_wait w{member_};
+        const io_result r = co_await stream_.io().readable(
+            w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
         if (r == io_result::timeout) co_return fill::timeout;
         drained_ = false; // an edge, or the nudge of a drain: look
     }
 }
 
 bool connection::may_keep_alive(bool head_in_use) {
-    if (!request_.keep_alive || close_ || broken_ || response_.close) return false;
-    if (!server_->draining.load(std::memory_order_relaxed) && !stop_requested()) return true;
+    if (!request_.keep_alive || close_ || broken_ || detached_ || response_.close) return false;
+    if (!server_.draining.load(std::memory_order_relaxed) && !stop_requested()) return true;
     // A drain answers what the client has sent already: this response is the last one if nothing follows it.
     if (!body_done_) return false;
     input_buffer& source = body_source();
@@ -98,74 +108,56 @@ void connection::begin_request() noexcept {
     body_kept_ = body_done_;
     head_sent_ = false;
     streamed_ = 0;
+    flushed_ = 0;
+    waited_ = {};
 }
 
+// One coroutine on purpose: a request that its handler answers at once costs no frame.
 task<> connection::serve() {
-    while (!close_ && !broken_) {
+    for (;;) {
         // ---- the head
         time_point deadline = time_point::max();
-        head_result head;
-        bool gone = false;
         bool last_look = false;
+        bool gone = false;
         for (;;) {
-            if (!in_.empty()) {
-                head = parser_.feed(in_.bytes(), request_);
-                if (head.state != head_state::need_more) break;
-                if (deadline == time_point::max()) deadline = now() + options_.header_timeout;
-            }
+            if (!in_.empty() && parse_head(deadline)) break;
             if (!drained_) {
                 const fill f = read_now(in_.room());
                 if (f == fill::bytes) continue;
-                if (f == fill::end) {
-                    gone = true;
-                    break;
-                }
+                gone = f == fill::end;
+                if (gone) break;
             }
-            if (!out_.empty() && !flush_now() && !co_await flush()) co_return;
-            const bool draining = !member_.begin_wait();
+            if (!out_.empty() && !flush_now()) {
+                const bool sent = co_await flush();
+                if (!sent) co_return;
+            }
+            const server_state::client_wait w{member_};
             if (!in_.empty()) {
                 const io_result r = co_await stream_.io().readable(
-                    draining ? std::min(deadline, now() + drain_patience) : deadline);
-                member_.end_wait();
+                    w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
                 if (r == io_result::timeout) {
-                    head = {head_state::failed, 0, {408, "the request's head did not come in time"}};
+                    refuse(408, "the request's head did not come in time");
                     break;
                 }
-                drained_ = false;
-                continue;
-            }
-            // Nothing of a request has come: idle.
-            if (draining) {
-                member_.end_wait();
+            } else if (w.draining()) { // what has come by now is still answered
                 gone = std::exchange(last_look, true);
                 if (gone) break;
-                drained_ = false;
-                continue;
+            } else { // nothing of a request has come: idle
+                const time_point since = now();
+                const io_result cold =
+                    co_await stream_.io().readable(since + std::min(warm_time, options_.idle_timeout));
+                gone = cold == io_result::timeout && options_.idle_timeout <= warm_time;
+                if (gone) break;
+                if (cold == io_result::timeout) {
+                    give_memory_back();
+                    const io_result r = co_await stream_.io().readable(later(since, options_.idle_timeout));
+                    gone = r == io_result::timeout;
+                    if (gone) break;
+                }
             }
-            const time_point since = now();
-            io_result r = co_await stream_.io().readable(since + std::min(warm_time, options_.idle_timeout));
-            if (r == io_result::timeout && options_.idle_timeout > warm_time) {
-                in_.release();
-                parser_.reset_and_shrink();
-                body_ = {};
-                out_ = {};
-                response_ = {};
-                r = co_await stream_.io().readable(since + options_.idle_timeout);
-            }
-            member_.end_wait();
-            if (r == io_result::timeout) {
-                gone = true;
-                break;
-            }
-            // An edge; or the nudge of a drain: what has come by then is still answered.
-            drained_ = false;
+            drained_ = false; // an edge, or the nudge of a drain: look
         }
-        if (gone) break;
-        if (head.state == head_state::failed) {
-            refuse(head.error.status, head.error.reason);
-            break;
-        }
-        in_.consume(head.size);
+        if (gone || close_) break;
 
         // ---- the handler, behind the barrier
         begin_request();
@@ -174,34 +166,78 @@ task<> connection::serve() {
             task<> handling = options_.handler(*this);
             if (!handling.empty()) {
                 // It may wait for long: what is ready for the client goes first.
-                if (!out_.empty() && !flush_now() && !co_await flush()) co_return;
+                if (!out_.empty() && !flush_now()) {
+                    const bool sent = co_await flush();
+                    if (!sent) co_return;
+                }
                 co_await std::move(handling);
             }
         } catch (...) {
             thrown = std::current_exception();
         }
         if (thrown) {
-            report_crash("request " + std::string{to_string(request_.method)} + ' ' +
-                             std::string{request_.path},
-                         exit_reason::from_exception(thrown));
+            const bool recovered = recover(thrown);
             thrown = nullptr;
-            if (head_sent_) co_return; // the client sees by the broken framing that the response is not whole
-            response_.clear();
-            response_.status = 500;
-            response_.set("Content-Type", "application/json; charset=utf-8");
-            response_.body = R"({"error":{"status":500,"message":"Internal Server Error"}})";
+            if (!recovered) co_return;
         }
 
         // ---- the response, then what is left of the body
         const bool keep_alive = finish_response();
         if (!keep_alive) close_ = true;
-        if (!body_done_ && !close_ && !co_await discard_body()) close_ = true;
-        if (close_ || out_.size() >= flush_at)
-            if (!flush_now() && !co_await flush()) co_return;
+        if (!body_done_ && !close_) {
+            const bool passed = co_await discard_body();
+            if (!passed) close_ = true;
+        }
+        if ((close_ || out_.size() >= flush_at) && !flush_now()) {
+            const bool sent = co_await flush();
+            if (!sent) co_return;
+        }
         end_request();
+        if (close_) break;
     }
-    if (!out_.empty() && !flush_now() && !co_await flush()) co_return;
+    if (!out_.empty() && !flush_now()) {
+        const bool sent = co_await flush();
+        if (!sent) co_return;
+    }
     co_await linger();
+}
+
+// Whether the verdict on the buffered bytes is clear: a request, or its refusal. Sets the deadline at the first look.
+bool connection::parse_head(time_point& deadline) {
+    const head_result head = parser_.feed(in_.bytes(), request_);
+    switch (head.state) {
+    case head_state::failed: refuse(head.error.status, head.error.reason); return true;
+    case head_state::complete: in_.consume(head.size); return true;
+    case head_state::need_more: break;
+    }
+    if (deadline == time_point::max()) deadline = later(now(), options_.header_timeout);
+    return false;
+}
+
+void connection::give_memory_back() {
+    in_.release();
+    parser_.reset_and_shrink();
+    body_ = {};
+    out_ = {};
+    response_ = {};
+}
+
+// The handler threw. False: its response has begun, and cannot be completed. The client sees by the broken framing that
+// it is not whole.
+bool connection::recover(const std::exception_ptr& thrown) {
+    std::string what = "request ";
+    what += to_string(request_.method);
+    what += ' ';
+    append_log_text(what, request_.path);
+    report_crash(what, exit_reason::from_exception(thrown));
+    if (head_sent_) return false;
+    const bool close = response_.close;
+    response_.clear();
+    response_.close = close;
+    response_.status = 500;
+    response_.set("Content-Type", "application/json; charset=utf-8");
+    response_.body = R"({"error":{"status":500,"message":"Internal Server Error"}})";
+    return true;
 }
 
 // Appends what is still to be sent of the response. Whether the connection may go on.
@@ -265,7 +301,7 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
     }
     if (close_) co_return std::unexpected(body_error::disconnected);
     if (request_.content_length.value_or(0) > limit) co_return fail(body_error::too_large);
-    const time_point deadline = now() + options_.body_timeout;
+    const time_point deadline = later(now(), options_.body_timeout);
     for (;;) {
         input_buffer& source = body_source();
         const body_result b = parser_.body(source.bytes());
@@ -279,10 +315,14 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
             co_return body_;
         }
         if (b.consumed != 0) continue;
-        if (!body_asked_) {
+        // Once the response has begun it is too late for `100 Continue`: it would land in the response's middle. The
+        // client may send the body all the same (RFC 9110 section 10.1.1).
+        if (!body_asked_ && !head_sent_) {
             body_asked_ = true;
             append_continue(out_);
-            if (!flush_now() && !co_await flush()) co_return fail(body_error::disconnected);
+            bool sent = flush_now();
+            if (!sent) sent = co_await flush();
+            if (!sent) co_return fail(body_error::disconnected);
         }
         const fill f = co_await wait_for_bytes(body_room(), deadline);
         if (f == fill::timeout) co_return fail(body_error::timeout);
@@ -293,7 +333,7 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
 // The handler did not want the body: reads past it, within reason, so that the connection can go on.
 task<bool> connection::discard_body() {
     std::size_t passed = 0;
-    const time_point deadline = now() + options_.body_timeout;
+    const time_point deadline = later(now(), options_.body_timeout);
     for (;;) {
         input_buffer& source = body_source();
         const body_result b = parser_.body(source.bytes());
@@ -306,7 +346,9 @@ task<bool> connection::discard_body() {
         }
         if (b.consumed != 0) continue;
         if (passed > discard_bytes || parser_.announced_body() > discard_bytes) co_return false;
-        if (!out_.empty() && !flush_now() && !co_await flush()) co_return false; // the client may wait for it
+        bool sent = out_.empty() || flush_now(); // the client may wait for it
+        if (!sent) sent = co_await flush();
+        if (!sent) co_return false;
         const fill f = co_await wait_for_bytes(body_room(), deadline);
         if (f != fill::bytes) co_return false;
     }
@@ -316,6 +358,7 @@ task<bool> connection::discard_body() {
 
 // Writes what the system takes. True when that was all.
 bool connection::flush_now() noexcept {
+    if (broken_) return false;
     while (written_ < out_.size()) {
         auto n = stream_.try_write(std::string_view{out_}.substr(written_));
         if (!n) {
@@ -324,9 +367,20 @@ bool connection::flush_now() noexcept {
         }
         written_ += *n;
     }
+    flushed_ += out_.size();
     out_.clear();
     written_ = 0;
     return true;
+}
+
+// How long the client may still be waited for, now: nothing goes on for ever, neither a pause nor a trickle.
+duration connection::patience() const noexcept {
+    if (options_.write_rate == 0) return options_.write_timeout;
+    const std::chrono::duration<double> share{static_cast<double>(flushed_ + out_.size()) /
+                                              static_cast<double>(options_.write_rate)};
+    const std::chrono::duration<double> left = options_.write_timeout + share - waited_;
+    if (left >= options_.write_timeout) return options_.write_timeout;
+    return std::max(duration::zero(), std::chrono::duration_cast<duration>(left));
 }
 
 // Writes the rest, waiting for the client to read. False when it does not, or is gone.
@@ -334,13 +388,16 @@ task<bool> connection::flush() {
     for (;;) {
         const bool all = flush_now();
         if (all || broken_) co_return all;
-        const io_result r = co_await stream_.io().writable(now() + options_.write_timeout);
-        if (r == io_result::timeout) broken_ = true;
+        const time_point since = now();
+        const io_result r = co_await stream_.io().writable(later(since, patience()));
+        waited_ += now() - since;
+        if (r == io_result::timeout) broken_ = late_ = true;
     }
 }
 
 task<std::expected<void, send_error>> connection::send_piece(std::string_view piece) {
     using result = std::expected<void, send_error>;
+    if (broken_) co_return std::unexpected(why_broken());
     if (!head_sent_) {
         head_sent_ = true;
         streamed_ = static_cast<std::uint8_t>(
@@ -352,8 +409,10 @@ task<std::expected<void, send_error>> connection::send_piece(std::string_view pi
     case streamed_body::chunked: append_chunk(out_, piece); break;
     case streamed_body::until_close: out_.append(piece); break;
     }
-    if (flush_now() || co_await flush()) co_return result{};
-    co_return std::unexpected(send_error::disconnected);
+    bool sent = flush_now();
+    if (!sent) sent = co_await flush();
+    if (!sent) co_return std::unexpected(why_broken());
+    co_return result{};
 }
 
 // Ends the connection so that the client gets all of the last response.

@@ -7,7 +7,7 @@
 //        └─ drain, late, │ ─────────── error response ──────┴────────────────────┘
 //           peer gone ─▶ end
 //
-// All of it is one process. The handler runs in it, behind a barrier: what it throws becomes a 500 and a crash
+// All of it is one process, linked to the server's `connections` unless it has been detached. The handler runs in it, behind a barrier: what it throws becomes a 500 and a crash
 // report, and the connection goes on.
 #pragma once
 
@@ -25,7 +25,8 @@ namespace genever::http {
 
 class connection final : public exchange {
 public:
-    connection(std::shared_ptr<server_state> server, net::unique_fd fd, std::string peer);
+    /// `connections` is the process to which this one is linked.
+    connection(server_state::presence presence, pid connections, net::unique_fd fd, std::string peer);
 
     /// Serves requests until the connection ends.
     task<> serve();
@@ -35,12 +36,15 @@ public:
     task<std::expected<std::string_view, body_error>> read_body() override;
     task<std::expected<void, send_error>> send_piece(std::string_view piece) override;
     bool head_sent() const noexcept override { return head_sent_; }
+    void detach() override;
 
 private:
     /// How an attempt to get more bytes ended.
     enum class fill : std::uint8_t { bytes, end, timeout };
 
     // The head, and the way to it.
+    bool parse_head(time_point& deadline);
+    void give_memory_back();
     fill read_now(std::span<char> room) noexcept;
     task<fill> wait_for_bytes(std::span<char> room, time_point deadline);
     void begin_request() noexcept;
@@ -48,6 +52,7 @@ private:
     bool may_keep_alive(bool head_in_use);
 
     // What comes after the handler.
+    bool recover(const std::exception_ptr& thrown);
     bool finish_response();
     task<bool> discard_body();
     void end_request() noexcept;
@@ -60,10 +65,14 @@ private:
     // Writing.
     bool flush_now() noexcept;
     task<bool> flush();
+    duration patience() const noexcept;
+    send_error why_broken() const noexcept { return late_ ? send_error::timeout : send_error::disconnected; }
     task<> linger();
 
-    std::shared_ptr<server_state> server_;
+    server_state::presence presence_; // goes last: the connection counts until all else is gone
+    server_state& server_;
     const server_options& options_;
+    pid connections_;
     std::string peer_text_;
     net::tcp_stream stream_;
     server_state::member member_;
@@ -75,7 +84,9 @@ private:
     input_buffer body_in_; // what follows when the head's block is full: the head must not move
     std::string body_;     // the decoded body, once it is asked for
     std::string out_;
-    std::size_t written_ = 0; // of out_
+    std::size_t written_ = 0;   // of out_
+    std::uint64_t flushed_ = 0; // bytes since the last request's begin, without those of out_
+    duration waited_{};         // for the client to read, since then
 
     bool drained_ = false; // the last read gave less than it could have: there is nothing until the next edge
     bool body_apart_ = false;
@@ -85,6 +96,8 @@ private:
     bool close_ = false;      // no further request on this connection
     bool head_sent_ = false;
     bool broken_ = false; // the peer can no longer be written to
+    bool late_ = false;   // because it did not read in time
+    bool detached_ = false;
     std::uint8_t streamed_ = 0;
 };
 

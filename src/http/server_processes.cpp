@@ -15,6 +15,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
+// How many connections are accepted in a row before others may run.
+constexpr int accept_batch = 64;
+
 /// Ends the calling process, which traps exits, with `reason`.
 task<> end_with(exit_reason reason) {
     trap_exit(false);
@@ -22,10 +25,17 @@ task<> end_with(exit_reason reason) {
     co_await sleep_until(time_point::max());
 }
 
+task<exit_signal> next_exit() {
+    auto any = [](exit_signal e) { return e; };
+    exit_signal s = co_await receive(any);
+    co_return s;
+}
+
 // ---- connections
 
-task<> serve_connection(std::shared_ptr<server_state> server, net::unique_fd fd, std::string peer) {
-    connection c{std::move(server), std::move(fd), std::move(peer)};
+task<> serve_connection(server_state::presence presence, pid connections, net::unique_fd fd,
+                        std::string peer) {
+    connection c{std::move(presence), connections, std::move(fd), std::move(peer)};
     co_await c.serve();
 }
 
@@ -33,7 +43,7 @@ task<> connections_process(std::shared_ptr<server_state> server, pid parent) {
     trap_exit(true);
     for (;;) {
         // Connections come and go; how those that crashed did is in their own reports.
-        exit_signal s = co_await receive([](exit_signal e) { return e; });
+        exit_signal s = co_await next_exit();
         if (s.from != parent) continue;
         if (s.reason == exit_kind::shutdown) {
             server->drain(self());
@@ -45,21 +55,23 @@ task<> connections_process(std::shared_ptr<server_state> server, pid parent) {
 
 // ---- the listener
 
-void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a) {
-    const spawn_options options{.label = "http connection", .link = connections};
-    spawn(options, serve_connection, server, std::move(a.fd), a.peer.address());
-}
-
 /// Accepts for ever. An error that lasts (no descriptors left) is reported once and waited out: the connections wait in
-/// the backlog meanwhile.
+/// the backlog meanwhile. From a connection's acceptance to its process there is no suspension, at which a kill
+/// would lose it.
 task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<net::tcp_listener> listener,
                           pid connections) {
     duration pause = 0ms;
+    int in_a_row = 0;
     for (;;) {
-        auto a = co_await listener->accept();
+        auto a = listener->try_accept();
         if (a) {
             pause = 0ms;
             spawn_connection(server, connections, std::move(*a));
+            if (++in_a_row % accept_batch == 0) co_await yield();
+            continue;
+        }
+        if (a.error() == std::errc::operation_would_block) {
+            co_await listener->io().readable();
             continue;
         }
         if (pause == 0ms)
@@ -74,13 +86,21 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
                         pid connections, pid parent) {
     trap_exit(true);
     const pid acceptor = spawn_link(accept_connections, server, listener, connections);
+    server->acceptor.store(acceptor, std::memory_order_relaxed); // read after our end
     for (;;) {
-        exit_signal s = co_await receive([](exit_signal e) { return e; });
+        exit_signal s = co_await next_exit();
         if (s.from == parent && s.reason == exit_kind::shutdown) {
             // Who has connected by now is served, and then drained with the others.
             exit(acceptor, exit_kind::killed);
-            while (s.from != acceptor) s = co_await receive([](exit_signal e) { return e; });
-            while (auto a = listener->try_accept()) spawn_connection(server, connections, std::move(*a));
+            for (;;) {
+                s = co_await next_exit();
+                if (s.from == acceptor) break;
+            }
+            for (;;) {
+                auto a = listener->try_accept();
+                if (!a) break;
+                spawn_connection(server, connections, std::move(*a));
+            }
             s.reason = exit_kind::shutdown;
         } else if (s.from != acceptor && s.reason == exit_kind::normal) {
             continue;
@@ -92,13 +112,19 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
 
 } // namespace
 
+void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a) {
+    const spawn_options options{.label = "http connection", .link = connections};
+    spawn(options, serve_connection, server_state::presence{server}, connections, std::move(a.fd),
+          a.peer.address());
+}
+
 pid start_connections(std::shared_ptr<server_state> server) {
     const spawn_options options{.label = "http connections", .link = self()};
+    server->open();
     return spawn(options, connections_process, std::move(server), self());
 }
 
-std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server,
-                                               std::string connections) {
+std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, pid connections) {
     const server_options& o = server->options;
     auto at = net::endpoint::parse(o.address, server->port);
     if (!at) return std::unexpected(exit_reason::error("http: cannot listen: " + at.error()));
@@ -106,12 +132,16 @@ std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> ser
     if (!listener)
         return std::unexpected(exit_reason::error("http: cannot listen on " + to_string(*at) + ": " +
                                                   listener.error().message()));
-    const std::uint16_t port = listener->local().port();
-    server->port = port;
-    if (o.on_listening) o.on_listening(o.address, port);
+    server->port = listener->local().port();
     const spawn_options options{.label = "http listener", .link = self()};
     return spawn(options, listener_process, std::move(server),
-                 std::make_shared<net::tcp_listener>(std::move(*listener)), whereis(connections), self());
+                 std::make_shared<net::tcp_listener>(std::move(*listener)), connections, self());
+}
+
+task<> limit_detached(pid connection, duration limit) {
+    monitor(connection);
+    const bool late = co_await receive([](const down&) { return false; }, after(limit, [] { return true; }));
+    if (late) exit(connection, exit_kind::killed);
 }
 
 } // namespace genever::http

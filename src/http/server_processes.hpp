@@ -5,11 +5,11 @@
 
 #include <genever/base/exit_reason.hpp>
 #include <genever/base/pid.hpp>
+#include <genever/net/tcp.hpp>
 #include <genever/runtime/task.hpp>
 
 #include <expected>
 #include <memory>
-#include <string>
 
 namespace genever::http {
 
@@ -18,7 +18,14 @@ namespace genever::http {
 pid start_connections(std::shared_ptr<server_state> server);
 
 /// Binds, and starts the process that accepts, linked to the caller; the error says why it could not listen.
-/// `connections` is the name of the process above.
-std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, std::string connections);
+/// `connections` is the process above.
+std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, pid connections);
+
+/// Starts the process of a connection that has been accepted, linked to `connections`. It counts from this call on.
+void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a);
+
+/// The process of a connection that leaves its server (exchange::detach), for the time until it has ended: kills
+/// `connection` after `limit`.
+task<> limit_detached(pid connection, duration limit);
 
 } // namespace genever::http

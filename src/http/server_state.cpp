@@ -6,34 +6,49 @@ namespace genever::http {
 
 using detail::spin_guard;
 
+server_state::presence::presence(std::shared_ptr<server_state> server) : server_(std::move(server)) {
+    spin_guard g{server_->lock_};
+    ++server_->count_;
+}
+
+server_state::presence::~presence() {
+    if (!server_) return;
+    pid tell;
+    {
+        spin_guard g{server_->lock_};
+        if (--server_->count_ == 0) tell = server_->waits_for_drain_;
+    }
+    if (tell) send(tell, drained{});
+}
+
 server_state::member::member(server_state& s, io_handle& io) : server_(s), io_(io) {
     spin_guard g{s.lock_};
     next_ = s.first_;
     if (next_) next_->previous_ = this;
     s.first_ = this;
-    ++s.count_;
 }
 
 server_state::member::~member() {
-    pid tell;
-    {
-        spin_guard g{server_.lock_};
-        (previous_ ? previous_->next_ : server_.first_) = next_;
-        if (next_) next_->previous_ = previous_;
-        if (--server_.count_ == 0) tell = server_.waits_for_drain_;
-    }
-    if (tell) send(tell, drained{});
+    spin_guard g{server_.lock_};
+    (previous_ ? previous_->next_ : server_.first_) = next_;
+    if (next_) next_->previous_ = previous_;
 }
 
-bool server_state::member::begin_wait() noexcept {
-    spin_guard g{server_.lock_};
-    waiting_ = true;
-    return !server_.draining.load(std::memory_order_relaxed); // written under the lock
+server_state::client_wait::client_wait(member& m) noexcept : member_(m) {
+    spin_guard g{m.server_.lock_};
+    m.waiting_ = true;
+    draining_ = m.server_.draining.load(std::memory_order_relaxed); // written under the lock
 }
 
-void server_state::member::end_wait() noexcept {
-    spin_guard g{server_.lock_};
-    waiting_ = false;
+server_state::client_wait::~client_wait() {
+    spin_guard g{member_.server_.lock_};
+    member_.waiting_ = false;
+}
+
+void server_state::open() noexcept {
+    spin_guard g{lock_};
+    draining.store(false, std::memory_order_relaxed);
+    waits_for_drain_ = {};
 }
 
 void server_state::drain(pid who) {

@@ -7,14 +7,18 @@
 #include <genever/runtime/io.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 namespace genever::http {
 
 /// Tells the connections' process that the last connection has ended.
 struct drained {};
 
-/// One server's settings and its living connections. Shared by its processes; outlives them all.
+/// One server's settings and its living connections. It is made with the server's `child_spec` and outlives all of
+/// the server's processes: a restarted server finds its port again, and the connections that outlived the one before.
 struct server_state {
     explicit server_state(server_options o) : options(std::move(o)), port(options.port) {}
 
@@ -22,10 +26,30 @@ struct server_state {
     /// The actual port, once it has been bound; a restarted listener takes it again. Used by the supervisor's process
     /// only, in which listeners are started.
     std::uint16_t port;
+    /// Who accepts for the present listener, and holds its socket as long as it lives. Written by the listener; read
+    /// by the supervisor's process when the listener has ended.
+    std::atomic<pid> acceptor{};
     /// No further request is to be waited for.
     std::atomic<bool> draining{false};
 
-    /// A connection's entry in the list of the living: in its process's frame, so that a kill takes it out, too.
+    /// One connection, from the moment at which it was accepted: counted until this is destroyed. It is made before
+    /// the connection's process and moved into it, so a drain waits for a connection whose process has not taken its
+    /// first step, and however the process ends the count is right.
+    class presence {
+    public:
+        explicit presence(std::shared_ptr<server_state> server);
+        presence(presence&& o) noexcept = default;
+        presence& operator=(presence&&) = delete;
+        ~presence();
+
+        const std::shared_ptr<server_state>& server() const noexcept { return server_; }
+
+    private:
+        std::shared_ptr<server_state> server_; // null: moved from
+    };
+
+    /// Where a drain finds a connection that waits for its client: in the connection's frame, so that a kill
+    /// takes it out, too.
     class member {
     public:
         /// `io` outlives the entry.
@@ -33,11 +57,6 @@ struct server_state {
         ~member();
         member(const member&) = delete;
         member& operator=(const member&) = delete;
-
-        /// The connection now waits for its client: a drain that begins meanwhile nudges it. False when the server
-        /// is draining already.
-        bool begin_wait() noexcept;
-        void end_wait() noexcept;
 
     private:
         friend struct server_state;
@@ -48,8 +67,26 @@ struct server_state {
         bool waiting_ = false;
     };
 
-    /// Begins the drain: connections that wait for their clients are told, the others see it at their next wait. `who` is told, by a
-    /// `drained` message, when none is left; at once if none is there.
+    /// A connection's wait for its client: a drain that begins meanwhile ends it with a nudge.
+    class client_wait {
+    public:
+        explicit client_wait(member& m) noexcept;
+        ~client_wait();
+        client_wait(const client_wait&) = delete;
+        client_wait& operator=(const client_wait&) = delete;
+
+        /// The server had begun to drain before: there will be no nudge.
+        bool draining() const noexcept { return draining_; }
+
+    private:
+        member& member_;
+        bool draining_;
+    };
+
+    /// Open for connections (again), as the connections' process starts.
+    void open() noexcept;
+    /// Begins the drain: connections that wait for their clients are told, the others see it at their next wait. `who` is
+    /// told, by a `drained` message, when none is left; at once if none is there.
     void drain(pid who);
     std::size_t connections() noexcept;
 

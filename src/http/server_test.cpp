@@ -1,74 +1,44 @@
 #include "server_processes.hpp"
+#include "server_test_support.hpp"
 
 #include <genever/base/defer.hpp>
 #include <genever/net/tcp.hpp>
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
+#include <genever/runtime/timeout.hpp>
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <expected>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
 
 using namespace genever;
 using namespace std::chrono_literals;
 
+using namespace genever::http::test;
+
 namespace {
-
-std::size_t occurrences(std::string_view text, std::string_view of) {
-    std::size_t n = 0;
-    for (auto at = text.find(of); at != std::string_view::npos; at = text.find(of, at + of.size())) ++n;
-    return n;
-}
-
-/// A client that sends bytes and collects what comes.
-struct client {
-    net::tcp_stream stream;
-    std::string got;
-
-    task<> connect(std::uint16_t port) {
-        auto s = co_await net::connect(*net::endpoint::parse("127.0.0.1", port), now() + 5s);
-        EXPECT_TRUE(s);
-        stream = std::move(*s);
-    }
-    task<> say(std::string bytes) {
-        const bool sent = (co_await stream.write_all(bytes, now() + 5s)).has_value();
-        EXPECT_TRUE(sent);
-    }
-    /// Reads until `enough` is there so many times, or the end. True: it is.
-    task<bool> hear(std::string enough, std::size_t times = 1) {
-        while (occurrences(got, enough) < times) {
-            char buffer[4096];
-            auto n = co_await stream.read_some(buffer, now() + 5s);
-            if (!n || *n == 0) co_return false;
-            got.append(buffer, *n);
-        }
-        co_return true;
-    }
-    task<bool> hear_end() {
-        for (;;) {
-            char buffer[4096];
-            auto n = co_await stream.read_some(buffer, now() + 5s);
-            if (!n) co_return false;
-            if (*n == 0) co_return true;
-            got.append(buffer, *n);
-        }
-    }
-};
 
 /// Runs `body(port)` beside a server with this handler; then shuts the server down and expects it to drain.
 template <class Body>
-void with_server(http::server_options options, Body body) {
+void with_server(http::server_options options, Body body,
+                 runtime_options how = {.workers = 2, .on_crash = [](const crash_report&) {}}) {
     options.address = "127.0.0.1";
     options.port = 0;
-    runtime rt{{.workers = 2, .on_crash = [](const crash_report&) {}}};
+    runtime rt{std::move(how)};
     rt.run([&]() -> task<> {
         trap_exit(true);
         auto server = std::make_shared<http::server_state>(options);
         const pid connections = http::start_connections(server);
-        register_name("connections", connections);
-        auto listener = http::start_listener(server, "connections");
+        auto listener = http::start_listener(server, connections);
         EXPECT_TRUE(listener);
         co_await body(server->port);
         for (pid p : {*listener, connections}) {
@@ -94,8 +64,6 @@ task<> answer_body(http::exchange& x) {
         x.response.status = body.error() == http::body_error::too_large ? 413 : 400;
 }
 
-constexpr auto get = [](std::string path) { return "GET " + path + " HTTP/1.1\r\nHost: test\r\n\r\n"; };
-
 } // namespace
 
 TEST(HttpServer, AnswersRequestAfterRequestOnOneConnection) {
@@ -104,7 +72,8 @@ TEST(HttpServer, AnswersRequestAfterRequestOnOneConnection) {
         co_await c.connect(port);
         for (int i = 0; i < 3; ++i) {
             co_await c.say(get("/" + std::to_string(i)));
-            EXPECT_TRUE(co_await c.hear("\r\n\r\n/" + std::to_string(i)));
+            const bool heard = co_await c.hear("\r\n\r\n/" + std::to_string(i));
+            EXPECT_TRUE(heard);
         }
         EXPECT_EQ(occurrences(c.got, "HTTP/1.1 200 OK\r\n"), 3U);
         EXPECT_EQ(occurrences(c.got, "Date: "), 3U);
@@ -140,6 +109,31 @@ TEST(HttpServer, TheBarrierTurnsAnExceptionIntoA500AndTheConnectionLivesOn) {
         EXPECT_TRUE(co_await c.hear("fine"));
         EXPECT_EQ(occurrences(c.got, "HTTP/1.1 500 "), 2U);
     });
+}
+
+TEST(HttpServer, TheBarrierKeepsTheWishToCloseAndEscapesThePathInItsReport) {
+    std::mutex lock;
+    std::vector<std::string> reported;
+    runtime_options how{.workers = 2, .on_crash = [&](const crash_report& r) {
+                            std::lock_guard g{lock};
+                            reported.push_back(r.part);
+                        }};
+    auto handler = [](http::exchange& x) -> task<> {
+        x.response.close = true;
+        throw std::runtime_error("thrown");
+    };
+    with_server(
+        {.handler = handler},
+        [](std::uint16_t port) -> task<> {
+            client c;
+            co_await c.connect(port);
+            co_await c.say(get("/a\\x0ab") + get("/never"));
+            EXPECT_TRUE(co_await c.hear_end());
+            EXPECT_EQ(occurrences(c.got, "HTTP/1.1 500 "), 1U);
+            EXPECT_EQ(occurrences(c.got, "Connection: close"), 1U);
+        },
+        std::move(how));
+    EXPECT_EQ(reported, std::vector<std::string>{"request GET /a\\x5cx0ab"});
 }
 
 TEST(HttpServer, ReadsABodyThatComesInPieces) {
@@ -200,6 +194,128 @@ TEST(HttpServer, TellsAWaitingClientToGoOnOnlyWhenTheBodyIsWanted) {
         EXPECT_EQ(c.got.find("HTTP/1.1 403 "), 0U);
         EXPECT_EQ(occurrences(c.got, "100 Continue"), 0U);
         EXPECT_EQ(occurrences(c.got, "Connection: close"), 1U);
+    });
+}
+
+TEST(HttpServer, NeverTellsAClientToGoOnInTheMiddleOfAResponse) {
+    auto handler = [](http::exchange& x) -> task<> {
+        const auto sent = co_await x.send_piece("begun,");
+        EXPECT_TRUE(sent);
+        const auto body = co_await x.read_body();
+        const auto also_sent = co_await x.send_piece(body.value_or("none"));
+        EXPECT_TRUE(also_sent);
+    };
+    with_server({.handler = handler}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say("POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+        EXPECT_TRUE(co_await c.hear("6\r\nbegun,\r\n"));
+        co_await c.say("body"); // it may, whatever it was told (RFC 9110 section 10.1.1)
+        EXPECT_TRUE(co_await c.hear("0\r\n\r\n"));
+        EXPECT_NE(c.got.find("\r\n\r\n6\r\nbegun,\r\n4\r\nbody\r\n0\r\n\r\n"), std::string::npos) << c.got;
+        EXPECT_EQ(occurrences(c.got, "HTTP/1.1 "), 1U);
+        co_await c.say(get("/"));
+        EXPECT_TRUE(co_await c.hear("HTTP/1.1 200 ", 2)) << "the connection goes on";
+    });
+}
+
+TEST(HttpServer, ACancelledReadOfABodyGoesOnWhereItStopped) {
+    const auto cancelled = std::make_shared<std::atomic<int>>(0);
+    auto handler = [cancelled](http::exchange& x) -> task<> {
+        for (;;) {
+            task<std::expected<std::string_view, http::body_error>> reading = x.read_body();
+            const auto body = co_await with_timeout(1ms, std::move(reading));
+            if (!body) {
+                ++*cancelled;
+                continue;
+            }
+            x.response.body = body->value_or("none");
+            co_return;
+        }
+    };
+    with_server({.handler = handler}, [cancelled](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say("POST / HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n"
+                       "Transfer-Encoding: chunked\r\n\r\n");
+        int seen = 0;
+        for (std::string_view piece : {"3\r\nab", "c\r", "\n4\r\n", "defg\r\n", "0\r\n\r\n"}) {
+            for (;;) { // each piece comes when the read before it has been cancelled
+                const int n = cancelled->load();
+                if (n > seen) break;
+                co_await sleep_for(1ms);
+            }
+            seen = cancelled->load();
+            co_await c.say(std::string{piece});
+        }
+        EXPECT_TRUE(co_await c.hear("\r\n\r\nabcdefg"));
+        EXPECT_EQ(occurrences(c.got, "100 Continue"), 1U);
+        EXPECT_EQ(occurrences(c.got, "Connection: close"), 0U);
+    });
+}
+
+TEST(HttpServer, TellsAHandlerWhyAPieceCouldNotBeSent) {
+    struct outcome {
+        std::atomic<int> timeouts{0};
+        std::atomic<int> disconnects{0};
+    };
+    const auto seen = std::make_shared<outcome>();
+    auto handler = [seen](http::exchange& x) -> task<> {
+        const std::string piece(64 * 1024, 'x');
+        for (;;) {
+            const auto sent = co_await x.send_piece(piece);
+            if (sent) continue;
+            const auto again = co_await x.send_piece(piece);
+            EXPECT_EQ(again, sent) << "and stays so";
+            ++(sent.error() == http::send_error::timeout ? seen->timeouts : seen->disconnects);
+            co_return;
+        }
+    };
+    with_server({.handler = handler, .write_timeout = 20ms}, [seen](std::uint16_t port) -> task<> {
+        client silent;
+        co_await silent.connect(port);
+        co_await silent.say(get("/"));
+        for (;;) {
+            if (seen->timeouts.load() == 1) break;
+            co_await sleep_for(1ms);
+        }
+        {
+            client gone;
+            co_await gone.connect(port);
+            co_await gone.say(get("/"));
+            EXPECT_TRUE(co_await gone.hear("x"));
+        } // closed with bytes unread: a reset
+        for (;;) {
+            if (seen->timeouts.load() + seen->disconnects.load() == 2) break;
+            co_await sleep_for(1ms);
+        }
+        EXPECT_EQ(seen->disconnects.load(), 1);
+    });
+}
+
+TEST(HttpServer, AReaderThatTricklesIsDroppedAfterItsTime) {
+    static constexpr std::size_t size = 64 * 1024 * 1024;
+    auto handler = [](http::exchange& x) -> task<> {
+        x.response.body.assign(size, 'x');
+        return {};
+    };
+    // Each pause is far shorter than the time for one write; together they are far longer.
+    const http::server_options options{
+        .handler = handler, .write_timeout = 150ms, .write_rate = 1024 * 1024 * 1024};
+    with_server(options, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/"));
+        std::size_t got = 0;
+        std::string buffer(128 * 1024, '\0');
+        for (;;) {
+            const auto n = co_await c.stream.read_some(buffer, now() + 5s);
+            if (!n || *n == 0) break;
+            got += *n;
+            co_await sleep_for(3ms); // the trickle itself
+        }
+        EXPECT_LT(got, size);
+        EXPECT_GT(got, 0U);
     });
 }
 
@@ -266,8 +382,7 @@ TEST(HttpServer, ADrainAnswersWhatIsInFlightAndClosesWhoIsIdle) {
         trap_exit(true);
         auto server = std::make_shared<http::server_state>(options);
         const pid connections = http::start_connections(server);
-        register_name("connections", connections);
-        auto listener = http::start_listener(server, "connections");
+        auto listener = http::start_listener(server, connections);
         client idle;
         client busy;
         co_await idle.connect(server->port);
@@ -296,8 +411,7 @@ TEST(HttpServer, AKilledConnectionsProcessTakesTheConnectionsWithIt) {
         trap_exit(true);
         auto server = std::make_shared<http::server_state>(options);
         const pid connections = http::start_connections(server);
-        register_name("connections", connections);
-        auto listener = http::start_listener(server, "connections");
+        auto listener = http::start_listener(server, connections);
         client c;
         co_await c.connect(server->port);
         co_await c.say(get("/first"));
@@ -305,7 +419,10 @@ TEST(HttpServer, AKilledConnectionsProcessTakesTheConnectionsWithIt) {
         exit(connections, exit_kind::killed);
         (void)co_await c.hear_end();
         co_await receive([](exit_signal) {});
-        while (server->connections() != 0) co_await yield();
+        for (;;) {
+            if (server->connections() == 0) break;
+            co_await yield();
+        }
         exit(*listener, exit_kind::killed);
         co_await receive([](exit_signal) {});
     });

@@ -13,7 +13,8 @@ bool native_address::parse(const char* text, endpoint& e) {
 std::expected<endpoint, std::string> endpoint::parse(std::string_view address, std::uint16_t port) {
     endpoint e;
     e.port_ = port;
-    if (!native_address::parse(std::string{address}.c_str(), e))
+    // A NUL would end the system's view of the text, but not ours.
+    if (address.contains('\0') || !native_address::parse(std::string{address}.c_str(), e))
         return std::unexpected("'" + std::string{address} +
                                "' is not a numeric IPv4 or IPv6 address, such as 127.0.0.1 or ::1");
     return e;

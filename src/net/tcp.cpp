@@ -66,7 +66,8 @@ task<std::expected<std::size_t, std::error_code>> tcp_stream::read_some(std::spa
 
 task<std::expected<void, std::error_code>> tcp_stream::write_all(std::string_view bytes,
                                                                  time_point deadline) {
-    while (!bytes.empty()) {
+    for (;;) {
+        if (bytes.empty()) co_return std::expected<void, std::error_code>{};
         auto n = try_write(bytes);
         if (n) {
             bytes.remove_prefix(*n);
@@ -76,7 +77,6 @@ task<std::expected<void, std::error_code>> tcp_stream::write_all(std::string_vie
         const io_result r = co_await io_.writable(deadline);
         if (r != io_result::ready) co_return std::unexpected(wait_error(r));
     }
-    co_return std::expected<void, std::error_code>{};
 }
 
 void tcp_stream::shutdown_write() noexcept { ::shutdown(io_.fd(), SHUT_WR); }
@@ -91,7 +91,8 @@ task<std::expected<tcp_stream, std::error_code>> connect(endpoint to, time_point
     const bool pending = ::connect(raw, address.get(), address.size) != 0;
     if (pending && errno != EINPROGRESS && errno != EINTR) co_return std::unexpected(last_error());
     tcp_stream s{std::move(fd)};
-    while (pending) {
+    for (;;) {
+        if (!pending) break;
         const io_result r = co_await s.io().writable(deadline);
         if (r != io_result::ready) co_return std::unexpected(wait_error(r));
         int error = 0;

@@ -141,15 +141,15 @@ task<> keep(std::shared_ptr<outcome_slot> slot, supervisor top, run_options opti
                 exit(*started, exit_kind::shutdown);
             }
         }
-        for (bool running = true; running;) {
+        for (;;) {
             event e = co_await receive([](stop_request r) { return event{r}; },
                                        [](exit_signal s) { return event{std::move(s)}; });
             auto* s = std::get_if<exit_signal>(&e);
-            if (!s)
+            if (!s) {
                 exit(*started, exit_kind::shutdown);
-            else if (s->from == *started) {
+            } else if (s->from == *started) {
                 result.why = failed ? *failed : s->reason;
-                running = false;
+                break;
             }
         }
     } catch (...) {

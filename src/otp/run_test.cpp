@@ -108,6 +108,15 @@ TEST(Run, ReturnsOneWhenTheTopSupervisorGivesUp) {
     EXPECT_TRUE(contains(p.errors(), "supervisor root: child w")) << p.errors();
 }
 
+TEST(Run, ReturnsZeroWhenTheTopSupervisorGivesUpAfterASignal) {
+    program p{"give-up-late"};
+    EXPECT_EQ(p.line(), "up root w");
+    p.signal(SIGTERM);
+    EXPECT_EQ(p.line(), "terminate error std::runtime_error: crash");
+    EXPECT_EQ(p.wait(), 0) << p.errors();
+    EXPECT_TRUE(contains(p.errors(), "giving up")) << p.errors();
+}
+
 TEST(Run, ReturnsOneWhenTheTreeDoesNotStart) {
     program p{"refuse"};
     EXPECT_EQ(p.line(), "");

@@ -1,6 +1,7 @@
 // A program for run_test.cpp: what its argument says, told on standard output in lines.
 #include <genever/otp/run.hpp>
 
+#include <genever/runtime/receive.hpp>
 #include <genever/runtime/time.hpp>
 
 #include <cstdio>
@@ -42,13 +43,23 @@ int main(int argc, char** argv) {
     const std::string how = argc > 1 ? argv[1] : "";
     supervisor top{strategy::one_for_one,
                    {child<worker>("w", how).shutdown(how == "endless" ? infinity : duration{5s})}};
-    if (how == "give-up") top.max_restarts(0);
+    if (how.starts_with("give-up")) top.max_restarts(0);
     run_options options;
     options.on_started = [how](pid root) -> task<> {
         if (how == "bad-hook") throw std::runtime_error("hook");
         const supervision_node tree = co_await supervision_tree(supervisor_ref{root});
         tell("up " + tree.name + " " + tree.children.front().name);
-        if (how == "give-up") server_ref<worker>{"w"}.cast(worker::crash{});
+        if (how == "give-up-late") { // the stop is requested, but nobody has been told yet: we are the keeper
+            for (;;) {
+                if (stop_requested()) break;
+                co_await yield();
+            }
+        }
+        if (how.starts_with("give-up")) {
+            monitor(root);
+            server_ref<worker>{"w"}.cast(worker::crash{});
+            co_await receive([](const down&) {});
+        }
     };
     return run(std::move(top), std::move(options));
 }

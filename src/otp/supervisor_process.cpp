@@ -1,6 +1,6 @@
 #include "supervisor_process.hpp"
 
-#include "system_wait.hpp"
+#include "end_process.hpp"
 
 #include <genever/base/log.hpp>
 #include <genever/runtime/time.hpp>
@@ -32,20 +32,6 @@ std::optional<exit_reason> flaw_of(const supervisor& s) {
         if (!names.insert(c.name()).second) return exit_reason::error("two children are named " + c.name());
     }
     return {};
-}
-
-bool is_exit_of(const message& m, const void* who) noexcept {
-    auto* s = value_in<exit_signal>(m);
-    return s && s->from == *static_cast<const pid*>(who);
-}
-bool is_down_of(const message& m, const void* ref) noexcept {
-    auto* d = value_in<down>(m);
-    return d && d->ref == *static_cast<const monitor_ref*>(ref);
-}
-
-time_point after(duration d) noexcept {
-    const time_point t = now();
-    return d > time_point::max() - t ? time_point::max() : t + d;
 }
 
 std::string seconds(duration d) {
@@ -88,7 +74,8 @@ task<> supervisor_process::init() {
     for (const child_spec& c : spec_.children()) children_.push_back(std::make_unique<child_state>(c));
     for (std::size_t i = 0; i < children_.size();) {
         child_state& c = *children_[i];
-        if (auto why = co_await start(c)) {
+        const auto why = co_await start(c);
+        if (why) {
             const std::string text = "child " + c.spec.name() + " could not be started: " + to_string(*why);
             co_await terminate_from(0, nullptr);
             stop(exit_reason::shutdown(text));
@@ -141,36 +128,23 @@ task<bool> supervisor_process::start_from(std::size_t first) {
     co_return true;
 }
 
-// As OTP's: a monitor besides the link, for a child may have unlinked itself; and no reason of an exit is lost, for a link's
-// exit signal comes before the monitor's down.
+// As OTP's: a monitor besides the link, for a child may have unlinked itself.
 task<> supervisor_process::terminate(child_state& c) {
     c.restarting = false;
     if (!c.pid) co_return;
     const genever::pid p = c.pid;
-    const monitor_ref ref = monitor(p);
-    bool late = false;
-    exit(p, c.spec.is_brutal() ? exit_kind::killed : exit_kind::shutdown);
-    message_ptr m = co_await system_wait{
-        &is_down_of, &ref, c.spec.is_brutal() ? time_point::max() : after(c.spec.shutdown_limit())};
-    if (!m) {
-        late = true;
-        exit(p, exit_kind::killed);
-        message_ptr end = co_await system_wait{&is_down_of, &ref, time_point::max()};
-        m = std::move(end);
-    }
-    exit_reason why = value_in<down>(*m)->reason;
-    if (message_ptr linked = take_system_message(*current_process(), &is_exit_of, &p))
-        if (why == exit_kind::noproc) why = value_in<exit_signal>(*linked)->reason;
+    const exit_kind how = c.spec.is_brutal() ? exit_kind::killed : exit_kind::shutdown;
+    const process_end end = co_await end_process(p, how, c.spec.shutdown_limit());
     by_pid_.erase(p);
     c.pid = {};
-    const bool expected =
-        c.spec.is_brutal() ? why == exit_kind::killed
-                           : why == exit_kind::shutdown || (why == exit_kind::normal &&
-                                                            c.spec.restart() != genever::restart::permanent);
-    if (late)
-        report(log::level::error, c.spec.name(), p, "did not end in time and was killed", why);
+    const bool expected = c.spec.is_brutal() ? end.why == exit_kind::killed
+                                             : end.why == exit_kind::shutdown ||
+                                                   (end.why == exit_kind::normal &&
+                                                    c.spec.restart() != genever::restart::permanent);
+    if (end.late)
+        report(log::level::error, c.spec.name(), p, "did not end in time and was killed", end.why);
     else if (!expected)
-        report(log::level::error, c.spec.name(), p, "ended otherwise than it was asked to", why);
+        report(log::level::error, c.spec.name(), p, "ended otherwise than it was asked to", end.why);
 }
 
 // The children from `first` on, in reverse order, but not `but`, which has ended. Temporary ones are forgotten, for they
@@ -208,7 +182,8 @@ task<> supervisor_process::handle(exit_signal s) {
 
 task<> supervisor_process::handle(try_again m) {
     child_state* c = find(m.name);
-    if (c && c->restarting) co_await restart(*c, {}, nullptr);
+    if (!c || !c->restarting) co_return;
+    co_await restart(*c, {}, nullptr);
 }
 
 // `why` null: another try.

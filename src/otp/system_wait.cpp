@@ -16,6 +16,7 @@ system_wait::~system_wait() {
 }
 
 bool system_wait::look(process& p) noexcept {
+    looked_ = true;
     spin_guard g{p.lock};
     for (message* m = seen_ ? seen_->next : p.system.first; m; m = m->next) {
         if (wanted_(*m, context_)) {
@@ -35,11 +36,16 @@ bool system_wait::await_ready() noexcept {
 }
 
 void system_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
-    if (look(p)) { // only its budget was used up
-        requeue(p, h);
-        return;
-    }
     p.resume_point = h;
+    // Over its budget it takes nothing, since it may be destroyed before it runs again; it looks when it is its turn.
+    if (looked_)
+        wait(p);
+    else
+        wait_for_mail(p, *this, parking::requeue);
+}
+
+void system_wait::wait(process& p) noexcept {
+    waiting_ = true;
     timer_.ticket = wait_for_mail(p, *this, parking::system_mail);
     if (deadline_ != time_point::max()) arm(timer_, deadline_);
 }
@@ -47,6 +53,10 @@ void system_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
 bool system_wait::woken(mail_waiter& w, process& p) noexcept {
     auto& self = static_cast<system_wait&>(w);
     if (self.look(p)) return true; // the timer's ticket is of the past: it wakes nobody
+    if (!self.waiting_) {
+        self.wait(p);
+        return false;
+    }
     if (self.deadline_ == time_point::max() || retarget(self.timer_, {&p, p.token})) {
         wait_for_mail(p, self, parking::system_mail);
         return false;

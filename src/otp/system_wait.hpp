@@ -31,6 +31,7 @@ private:
     static bool woken(mail_waiter& w, process& p) noexcept;
     void suspend(process& p, std::coroutine_handle<> h) noexcept;
     bool look(process& p) noexcept;
+    void wait(process& p) noexcept;
 
     predicate wanted_;
     const void* context_;
@@ -38,6 +39,8 @@ private:
     message* seen_ =
         nullptr; // up to here nothing is wanted; only we take messages out, so it stays in the list
     message_ptr found_;
+    bool looked_ = false;
+    bool waiting_ = false;
     timer_node timer_;
 };
 

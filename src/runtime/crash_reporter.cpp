@@ -8,12 +8,32 @@
 
 namespace genever {
 
+namespace {
+
+std::string who(pid p, const std::string& label, const std::vector<std::string>& names) {
+    std::string s = to_string(p);
+    if (!label.empty()) s += " (" + label + ")";
+    for (const auto& n : names)
+        if (n != label) s += " named " + n;
+    return s;
+}
+
+} // namespace
+
+std::string to_string(const stall_report& r) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(r.lasted).count();
+    std::string s = "process " + who(r.pid, r.label, r.names) + " has kept its thread for " +
+                    std::to_string(ms) + " ms: it " +
+                    (r.in_system_call ? "is blocked in a system call" : "computes without an await");
+    s += "\n  others run on another thread meanwhile; use co_await blocking(f), or co_await yield() in long "
+         "loops";
+    if (!r.stack.empty()) s += "\n  stack:\n" + to_string(r.stack);
+    return s;
+}
+
 std::string to_string(const crash_report& r) {
     std::string s = r.part.empty() ? "process " : r.part + " crashed in process ";
-    s += to_string(r.pid);
-    if (!r.label.empty()) s += " (" + r.label + ")";
-    for (const auto& n : r.names)
-        if (n != r.label) s += " named " + n;
+    s += who(r.pid, r.label, r.names);
     if (r.part.empty()) s += " crashed";
     s += "\n  reason: " + to_string(r.reason);
     s += "\n  mailbox: " + std::to_string(r.mailbox_length) + " message" + (r.mailbox_length == 1 ? "" : "s");
@@ -34,13 +54,13 @@ crash_reporter::~crash_reporter() {
     if (thread_.joinable()) thread_.join();
 }
 
-void crash_reporter::take(const crash_report& r) {
+void crash_reporter::take(std::variant<crash_report, stall_report> r) {
     std::lock_guard g{lock_};
     if (waiting_.size() >= most_waiting) {
         ++left_out_;
         return;
     }
-    waiting_.push_back(r);
+    waiting_.push_back(std::move(r));
     if (!thread_.joinable()) {
         sigset_t all;
         sigset_t before;
@@ -58,13 +78,17 @@ void crash_reporter::write_reports() {
     for (;;) {
         something_.wait(g, [this] { return ending_ || !waiting_.empty(); });
         if (waiting_.empty()) break;
-        const crash_report r = std::move(waiting_.front());
+        const auto r = std::move(waiting_.front());
         waiting_.pop_front();
         const std::size_t left_out = waiting_.empty() ? std::exchange(left_out_, 0) : 0;
         g.unlock();
-        log::write(log::level::error, to_string(r));
+        if (const auto* crash = std::get_if<crash_report>(&r))
+            log::write(log::level::error, to_string(*crash));
+        else
+            log::write(log::level::warning, to_string(std::get<stall_report>(r)));
         if (left_out != 0)
-            log::write(log::level::error, std::to_string(left_out) + " further crash reports were left out");
+            log::write(log::level::error,
+                       std::to_string(left_out) + " further reports of crashes and stalls were left out");
         g.lock();
     }
 }

@@ -1,4 +1,4 @@
-// Writes crash reports to the log, on a thread of its own: naming the functions of a stack takes long.
+// Writes crash and stall reports to the log, on a thread of its own: naming the functions of a stack takes long.
 #pragma once
 
 #include <genever/runtime/runtime.hpp>
@@ -7,6 +7,7 @@
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <variant>
 
 namespace genever::detail {
 
@@ -16,7 +17,7 @@ namespace genever::detail {
 class crash_reporter {
 public:
     ~crash_reporter();
-    void take(const crash_report& r);
+    void take(std::variant<crash_report, stall_report> r);
 
 private:
     void write_reports();
@@ -24,7 +25,7 @@ private:
     static constexpr std::size_t most_waiting = 256;
     std::mutex lock_;
     std::condition_variable something_;
-    std::deque<crash_report> waiting_;
+    std::deque<std::variant<crash_report, stall_report>> waiting_;
     std::size_t left_out_ = 0;
     bool ending_ = false;
     std::thread thread_;

@@ -87,11 +87,18 @@ bool io_handle::hung_up() const noexcept {
 }
 
 io_handle::wait_awaiter::~wait_awaiter() {
-    if (!parked_) return;
-    // Destroyed while it waited. An edge may have ended the wait already: whoever waits next must look for himself.
-    leave();
+    if (!parked_ && !over_) return;
+    // Destroyed before it could go on. An edge, or a nudge, may have ended the wait already: whoever waits next must look
+    // for himself.
+    if (parked_) leave();
     spin_guard g{slot_->lock};
     (write_ ? slot_->write_edge : slot_->read_edge) = true;
+    if (!write_ && nudged()) slot_->nudged = true;
+}
+
+// Whether somebody's word, not the descriptor, has ended the wait. (`shut` is found again by whoever waits next.)
+bool io_handle::wait_awaiter::nudged() const noexcept {
+    return parked_ ? parked_->reason == wake_reason::closed : result_ == io_result::closed;
 }
 
 void io_handle::wait_awaiter::leave() noexcept {
@@ -112,10 +119,12 @@ bool io_handle::wait_awaiter::look() noexcept {
     bool& edge = write_ ? slot_->write_edge : slot_->read_edge;
     if (slot_->shut || (!write_ && std::exchange(slot_->nudged, false))) {
         result_ = io_result::closed;
+        over_ = true;
         return true;
     }
     if (edge || (write_ ? slot_->write_closed : slot_->read_closed)) {
         edge = false;
+        over_ = true;
         return true;
     }
     return false;
@@ -141,13 +150,15 @@ void io_handle::wait_awaiter::suspend(process& p, std::coroutine_handle<> h) noe
 }
 
 io_result io_handle::wait_awaiter::await_resume() noexcept {
+    over_ = false; // it goes on: the destructor has nothing left to do
     if (!parked_) return result_;
     const wake_reason why = parked_->reason;
     leave();
-    parked_ = nullptr; // the destructor has nothing left to do
+    parked_ = nullptr;
     switch (why) {
     case wake_reason::timeout: return io_result::timeout;
     case wake_reason::closed: return io_result::closed;
+    case wake_reason::called_off:
     case wake_reason::ready: break;
     }
     return io_result::ready;

@@ -26,6 +26,7 @@ message* take_from(message_list& l, message*& seen, const message_type* const* t
 } // namespace
 
 bool receive_wait::look(process& p) noexcept {
+    looked_ = true;
     // relaxed: a hint. What it misses is seen under the lock when the process parks.
     if (p.mailbox_news.load(std::memory_order_relaxed) != 0) {
         message* m;
@@ -53,11 +54,15 @@ bool receive_wait::woken(mail_waiter& w, process& p) noexcept {
 }
 
 void timed_receive_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
-    if (look(p) || timeout_ <= duration::zero()) { // only its budget was used up
-        requeue(p, h);
-        return;
-    }
     p.resume_point = h;
+    if (how_to_wait() == parking::mail)
+        wait(p);
+    else
+        wait_for_mail(p, *this, parking::requeue);
+}
+
+void timed_receive_wait::wait(process& p) noexcept {
+    waiting_ = true;
     timer_.ticket = wait_for_mail(p, *this);
     if (timeout_ != infinity) arm_after(timer_, timeout_);
 }
@@ -65,6 +70,11 @@ void timed_receive_wait::suspend(process& p, std::coroutine_handle<> h) noexcept
 bool timed_receive_wait::woken(mail_waiter& w, process& p) noexcept {
     auto& self = static_cast<timed_receive_wait&>(w);
     if (self.look(p)) return true; // the timer's ticket is of the past: it wakes nobody
+    if (!self.waiting_) {
+        if (self.timeout_ <= duration::zero()) return true;
+        self.wait(p);
+        return false;
+    }
     if (self.timeout_ == infinity || retarget(self.timer_, {&p, p.token})) {
         wait_for_mail(p, self);
         return false;

@@ -56,7 +56,7 @@ bool unregister_name(std::string_view name) {
 }
 pid whereis(std::string_view name) {
     detail::thread_state* t = detail::this_thread();
-    return t ? t->core->whereis(name) : pid{};
+    return t && !t->outside ? t->core->whereis(name) : pid{};
 }
 
 } // namespace genever

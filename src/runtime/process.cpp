@@ -82,7 +82,7 @@ process& require_process(const char* what) {
 }
 
 runtime_core& require_core(const char* what) {
-    if (thread_state* t = this_thread()) return *t->core;
+    if (thread_state* t = this_thread(); t && !t->outside) return *t->core;
     throw std::logic_error(std::string{"genever: "} + what +
                            " is possible inside a runtime only: use runtime::spawn or runtime::run");
 }
@@ -345,10 +345,8 @@ void runtime_core::born() noexcept {
 
 std::int64_t runtime_core::live() const noexcept {
     // Deaths first: a process whose birth is missed is not missed as dead.
-    std::int64_t ended = 0;
-    for (const auto& t : threads_) ended += t->ended.load(std::memory_order_acquire);
-    std::int64_t born = born_outside.load(std::memory_order_acquire);
-    for (const auto& t : threads_) born += t->born.load(std::memory_order_acquire);
+    const std::int64_t ended = threads_.ended();
+    const std::int64_t born = born_outside.load(std::memory_order_acquire) + threads_.born();
     return born - ended;
 }
 
@@ -362,7 +360,7 @@ bool mark_killed(process& p, exit_reason reason, bool by_link) {
     p.killed = true;
     p.attention.store(p.attention.load(std::memory_order_relaxed) | signal_waits, std::memory_order_relaxed);
     if (p.state.load(std::memory_order_relaxed) != run_state::parked || p.claimed) return false;
-    return consume(p, wake_reason::closed);
+    return consume(p, wake_reason::called_off);
 }
 
 // The frames are gone; the process says goodbye. Order as OTP's: names first, so that whoever hears of the end can
@@ -402,7 +400,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     message_list mail = std::exchange(p.mail, {});
     // What runs from here on, destructors of messages and the crash handler, runs in no process: this one is dead, and
     // its block may soon be another one's.
-    this_thread()->running = nullptr;
+    this_thread()->running.store(nullptr, std::memory_order_relaxed);
     if (report_it && reason == exit_kind::error && !(x && x->quiet)) {
         crash_report r;
         r.pid = id;

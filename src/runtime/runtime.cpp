@@ -1,5 +1,6 @@
 #include <genever/runtime/runtime.hpp>
 
+#include "blocking_pool.hpp"
 #include "runtime_core.hpp"
 
 #include <sched.h>
@@ -25,26 +26,31 @@ unsigned usable_cores() noexcept {
 
 } // namespace
 
-runtime_core::runtime_core(runtime_options options) : on_crash_(std::move(options.on_crash)) {
+runtime_core::runtime_core(runtime_options options)
+    : on_crash_(std::move(options.on_crash)), on_stall_(std::move(options.on_stall)) {
     unsigned n = options.workers ? options.workers : usable_cores();
     if (n > most_workers) n = most_workers;
     for (unsigned i = 0; i < n; ++i) {
         auto& w = workers_.emplace_back(std::make_unique<worker>(real_tick_shift));
         w->index = i;
-        auto& t = threads_.emplace_back(std::make_unique<thread_state>());
-        t->core = this;
-        t->w = w.get();
-        t->random += i;
     }
-    start_threads();
+    blocking_ = std::make_unique<blocking_pool>(options.blocking_threads);
+    monitor_ =
+        std::make_unique<monitor>(*this, options.report_stall_after.count(), options.most_stuck_threads);
+    try {
+        for (auto& w : workers_) threads_.start_on(*w);
+        monitor_->start();
+    } catch (...) {
+        stop_threads();
+        throw;
+    }
 }
 
 runtime_core::runtime_core(simulated s, crash_handler on_crash)
     : on_crash_(std::move(on_crash)), simulated_(true), random_(s.seed) {
     workers_.emplace_back(std::make_unique<worker>(simulated_tick_shift));
-    auto& t = threads_.emplace_back(std::make_unique<thread_state>());
-    t->core = this;
-    t->w = workers_.front().get();
+    simulation_thread_ = &threads_.adopt();
+    simulation_thread_->w = workers_.front().get();
 }
 
 runtime_core::~runtime_core() {
@@ -57,6 +63,7 @@ runtime_core::~runtime_core() {
         }
         return;
     }
+    blocking_->close();
     // A process that is being killed may, in a destructor, start another one.
     while (live() > 0) {
         kill_all();
@@ -64,6 +71,7 @@ runtime_core::~runtime_core() {
         nanosleep(&moment, nullptr);
     }
     stop_threads();
+    blocking_->stop();
 }
 
 void runtime_core::report(const crash_report& r) noexcept {
@@ -77,11 +85,22 @@ void runtime_core::report(const crash_report& r) noexcept {
     }
 }
 
+void runtime_core::report(stall_report r) noexcept {
+    try {
+        if (on_stall_)
+            on_stall_(r);
+        else
+            reporter_.take(std::move(r));
+    } catch (...) {
+        // As above.
+    }
+}
+
 } // namespace detail
 
 void report_crash(std::string_view what, exit_reason reason) noexcept {
     detail::thread_state* t = detail::this_thread();
-    if (!t || !t->running) return;
+    if (!t || !t->running.load(std::memory_order_relaxed)) return;
     try {
         const pid id = self();
         crash_report r;

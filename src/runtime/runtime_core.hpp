@@ -11,9 +11,12 @@
 #pragma once
 
 #include "crash_reporter.hpp"
+#include "monitor.hpp"
 #include "poller.hpp"
 #include "run_queue.hpp"
+#include "thread_state.hpp"
 #include "timer_wheel.hpp"
+#include "worker_threads.hpp"
 
 #include <genever/base/clock.hpp>
 #include <genever/base/ordered_table.hpp>
@@ -27,13 +30,13 @@
 #include <random>
 #include <shared_mutex>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <vector>
 
 namespace genever::detail {
 
 struct timer_entry;
+class blocking_pool;
 
 /// What only some processes have. Under the process's lock, except where noted.
 struct process_extras {
@@ -60,20 +63,11 @@ struct worker {
     timer_wheel timers;
     poller poll;
     unsigned index = 0;
-};
 
-/// A thread that runs processes.
-struct thread_state {
-    runtime_core* core = nullptr;
-    worker* w = nullptr;
-    process* running = nullptr;
-    bool searching = false;
-    unsigned tick = 0;
-    unsigned lifo_streak = 0;
-    std::uint64_t random = 0x9E3779B97F4A7C15ULL;
-    // Written by this thread only, read by all: no locked instruction is needed.
-    std::atomic<std::int64_t> born{0};
-    std::atomic<std::int64_t> ended{0};
+    // Whose it is. Changed by the monitor under the lock; a thread goes to sleep here under the lock too, and never finds
+    // out too late that it has been relieved. Elsewhere a late look does no harm: two threads may use a worker.
+    spinlock driver_lock;
+    std::atomic<thread_state*> driver{nullptr};
 };
 
 class runtime_core {
@@ -106,6 +100,7 @@ public:
         return p.state.load(std::memory_order_acquire) != run_state::dead && p.home == this;
     }
     void report(const crash_report& r) noexcept;
+    void report(stall_report r) noexcept;
 
     // ---- names (names.cpp)
     bool register_name(std::string_view name, pid p);
@@ -117,15 +112,30 @@ public:
     }
     worker& any_worker() noexcept { return *workers_.front(); }
     void wake_worker(worker& w) noexcept { w.poll.interrupt(); }
+    /// Not in a simulation.
+    blocking_pool& blocking() noexcept { return *blocking_; }
     unsigned workers() const noexcept { return static_cast<unsigned>(workers_.size()); }
     bool is_simulated() const noexcept { return simulated_; }
     std::mt19937_64& random() noexcept { return random_; }
-    thread_state& simulation_thread() noexcept { return *threads_.front(); }
+    thread_state& simulation_thread() noexcept { return *simulation_thread_; }
+
+    // ---- for the monitor
+    worker_threads& threads() noexcept { return threads_; }
+    worker& worker_at(unsigned i) noexcept { return *workers_[i]; }
+    /// Whether all workers have announced their sleep.
+    bool all_sleep() const noexcept;
+    /// Whether something is ready that only this worker, or anyone, will take.
+    bool work_waits_for(const worker& w) const noexcept {
+        return w.queue.length() != 0 || !shared_.looks_empty();
+    }
+    /// Whether anything is ready anywhere, the slots that belong to their workers' running processes included.
+    bool anything_left_behind() const noexcept;
+    /// Wakes a sleeping worker to look for work. False when none sleeps.
+    bool wake_idle_worker() noexcept;
     /// For threads that are none of the workers: counts births and deaths.
     std::atomic<std::int64_t> born_outside{0};
 
 private:
-    void start_threads();
     void stop_threads() noexcept;
     void work(thread_state& t);
     process* next(thread_state& t);
@@ -139,8 +149,9 @@ private:
     bool anything_ready() const noexcept;
 
     std::vector<std::unique_ptr<worker>> workers_;
-    std::vector<std::unique_ptr<thread_state>> threads_;
-    std::vector<std::thread> os_threads_;
+    worker_threads threads_{*this, [this](thread_state& t) { work(t); }};
+    thread_state* simulation_thread_ = nullptr;
+    std::unique_ptr<monitor> monitor_; // none in a simulation
     run_queue shared_;
     alignas(64) std::atomic<std::uint64_t> idle_{0};
     std::atomic<unsigned> searching_{0};
@@ -148,6 +159,7 @@ private:
     std::atomic<bool> stopping_{false};
     std::atomic<bool> threads_may_end_{false};
     crash_handler on_crash_;
+    stall_handler on_stall_;
     crash_reporter reporter_;
 
     struct name_hash {
@@ -162,18 +174,8 @@ private:
     std::int64_t virtual_now_ = 0;
     std::mt19937_64 random_;
     std::vector<process*> ready_;
-};
 
-/// The calling thread's part in a runtime, or null. Never inlined, see current_process.
-thread_state* this_thread() noexcept;
-/// Makes the calling thread a part of a runtime for a scope.
-class enter_thread {
-public:
-    explicit enter_thread(thread_state& t) noexcept;
-    ~enter_thread();
-
-private:
-    thread_state* before_;
+    std::unique_ptr<blocking_pool> blocking_; // last: its threads use what is above
 };
 
 /// The runtime in which the calling thread runs a process or is a worker; throws std::logic_error naming `what`.

@@ -2,13 +2,11 @@
 #include "arena.hpp"
 #include "runtime_core.hpp"
 
-#include <genever/base/stack_trace.hpp>
-
 #include <algorithm>
+#include <atomic>
 #include <bit>
-#include <csignal>
-#include <pthread.h>
 #include <time.h>
+#include <utility>
 
 namespace genever::detail {
 
@@ -33,7 +31,7 @@ enter_thread::~enter_thread() { here = before_; }
 
 process* current_process() noexcept {
     thread_state* t = this_thread();
-    return t ? t->running : nullptr;
+    return t ? t->running.load(std::memory_order_relaxed) : nullptr;
 }
 
 bool may_continue_slowly(process& p) noexcept {
@@ -59,43 +57,81 @@ void runtime_core::make_ready(process& p, bool woken) noexcept {
         return;
     }
     thread_state* t = this_thread();
-    if (!t || t->core != this) {
+    if (!t || t->core != this || t->helper) {
         shared_.push(p);
         notify_one();
         return;
     }
     run_queue& q = t->w->queue;
-    if (woken && t->running)
+    if (t->w->driver.load(std::memory_order_relaxed) != t) [[unlikely]] {
+        // A stuck thread that has been relieved runs nothing more itself. (One that is being relieved just now may miss
+        // that: the monitor looks after the queues of workers that sleep.)
+        q.push(p);
+        notify_one();
+        return;
+    }
+    const bool between = t->running.load(std::memory_order_relaxed) == nullptr;
+    if (woken && !between)
         q.push_lifo(p);
     else
         q.push(p);
     // What this thread runs next itself is nobody else's business.
-    const std::size_t own = woken || !t->running ? 1 : 0;
+    const std::size_t own = woken || between ? 1 : 0;
     if (workers_.size() > 1 && q.length() > own) notify_one();
 }
 
+namespace {
+
+// Between a write that the other side shall see and the read that shall see the other side's: one of the two does (see
+// the head of runtime_core.hpp).
+void look_after_write() noexcept {
+#if defined(__SANITIZE_THREAD__)
+    static std::atomic<int> meeting_point{0}; // ThreadSanitizer knows no fences
+    meeting_point.fetch_add(1, std::memory_order_seq_cst);
+#else
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
+} // namespace
+
 void runtime_core::notify_one() noexcept {
-    // Both read-modify-writes on purpose: the one that comes later in the order of its variable has seen what
-    // the other thread did before its own (see the head of runtime_core.hpp).
-    if (idle_.fetch_or(0, std::memory_order_acq_rel) == 0) return;
-    if (searching_.fetch_add(0, std::memory_order_acq_rel) != 0) return;
+    look_after_write();
+    if (idle_.load(std::memory_order_acquire) == 0) return;
+    if (searching_.load(std::memory_order_acquire) == 0) wake_idle_worker();
+}
+
+bool runtime_core::wake_idle_worker() noexcept {
     unsigned none = 0;
-    if (!searching_.compare_exchange_strong(none, 1, std::memory_order_acq_rel)) return;
+    if (!searching_.compare_exchange_strong(none, 1, std::memory_order_acq_rel)) return true;
     for (std::uint64_t idle = idle_.load(std::memory_order_acquire); idle != 0;) {
         const std::uint64_t bit = idle & (~idle + 1);
         if (idle_.fetch_and(~bit, std::memory_order_acq_rel) & bit) {
             workers_[static_cast<unsigned>(std::countr_zero(bit))]->poll.interrupt();
-            return; // that worker searches in our name
+            return true; // that worker searches in our name
         }
         idle = idle_.load(std::memory_order_acquire);
     }
     searching_.fetch_sub(1, std::memory_order_acq_rel);
+    return false;
 }
 
 void runtime_core::stop_searching(thread_state& t) noexcept {
     if (!t.searching) return;
     t.searching = false;
-    if (searching_.fetch_sub(1, std::memory_order_acq_rel) == 1 && anything_ready()) notify_one();
+    if (searching_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    look_after_write();
+    if (anything_ready()) notify_one();
+}
+
+bool runtime_core::anything_left_behind() const noexcept {
+    return !shared_.looks_empty() ||
+           std::ranges::any_of(workers_, [](const auto& w) { return !w->queue.looks_empty(); });
+}
+
+bool runtime_core::all_sleep() const noexcept {
+    const std::uint64_t all = ~std::uint64_t{0} >> (64 - workers_.size());
+    return idle_.load(std::memory_order_seq_cst) == all; // seq_cst: see monitor::wait_for_work
 }
 
 bool runtime_core::anything_ready() const noexcept {
@@ -105,50 +141,12 @@ bool runtime_core::anything_ready() const noexcept {
 
 // ---- a worker's loop
 
-namespace {
-
-/// So that the first throw on this thread need not ask for them.
-void keep_stack_bounds() noexcept {
-    pthread_attr_t attributes;
-    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
-    void* low = nullptr;
-    std::size_t size = 0;
-    if (pthread_attr_getstack(&attributes, &low, &size) == 0)
-        set_thread_stack_bounds(low, static_cast<char*>(low) + size);
-    pthread_attr_destroy(&attributes);
-}
-
-} // namespace
-
-void runtime_core::start_threads() {
-    // Signals are the main thread's: a worker that was interrupted by one would run its handler on a stack that
-    // belongs to a process.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-        for (auto& t : threads_) os_threads_.emplace_back([this, &t = *t] { work(t); });
-    } catch (...) {
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
-        stop_threads();
-        throw;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-void runtime_core::stop_threads() noexcept {
-    threads_may_end_.store(true);
-    for (auto& w : workers_) w->poll.interrupt();
-    for (auto& t : os_threads_) t.join();
-}
-
 void runtime_core::work(thread_state& t) {
-    enter_thread in{t};
-    keep_stack_bounds();
-    pthread_setname_np(pthread_self(), ("genever-" + std::to_string(t.w->index)).c_str());
+    t.bottom_frame = __builtin_frame_address(0);
+    worker& w = *t.w;
     while (!threads_may_end_.load(std::memory_order_acquire)) {
+        if (w.driver.load(std::memory_order_relaxed) != &t) [[unlikely]]
+            break; // relieved
         process* p = next(t);
         if (!p) p = steal(t);
         if (!p) {
@@ -158,6 +156,18 @@ void runtime_core::work(thread_state& t) {
         stop_searching(t);
         run(t, *p);
     }
+    if (std::exchange(t.searching, false)) {
+        searching_.fetch_sub(1, std::memory_order_acq_rel);
+        look_after_write();
+        if (anything_ready()) notify_one();
+    }
+}
+
+void runtime_core::stop_threads() noexcept {
+    if (monitor_) monitor_->stop();
+    threads_may_end_.store(true);
+    for (auto& w : workers_) w->poll.interrupt();
+    threads_.stop();
 }
 
 process* runtime_core::next(thread_state& t) {
@@ -200,13 +210,19 @@ process* runtime_core::steal(thread_state& t) {
 
 void runtime_core::sleep(thread_state& t) {
     worker& w = *t.w;
+    {
+        // From here on the monitor does not relieve this thread: it runs no process.
+        spin_guard g{w.driver_lock};
+        if (w.driver.load(std::memory_order_relaxed) != &t) return;
+    }
     if (t.searching) {
         t.searching = false;
         searching_.fetch_sub(1, std::memory_order_acq_rel);
     }
     const std::uint64_t bit = std::uint64_t{1} << w.index;
     const bool shared_work = workers_.size() > 1;
-    idle_.fetch_or(bit, std::memory_order_acq_rel);
+    idle_.fetch_or(bit, std::memory_order_seq_cst);
+    look_after_write();
     std::int64_t timeout = 0;
     if (shared_.looks_empty() && !(shared_work && anything_ready()) &&
         !threads_may_end_.load(std::memory_order_acquire)) {
@@ -216,15 +232,34 @@ void runtime_core::sleep(thread_state& t) {
     }
     w.poll.poll(timeout);
     w.timers.awake();
-    if (!(idle_.fetch_and(~bit, std::memory_order_acq_rel) & bit)) t.searching = true; // chosen by notify_one
+    if (!(idle_.fetch_and(~bit, std::memory_order_seq_cst) & bit)) t.searching = true; // chosen by notify_one
+    monitor_->somebody_woke();
     if (w.timers.next_event() != timer_wheel::never) w.timers.expire(now());
 }
 
 // ---- running a process
 
+namespace {
+
+/// The end of a run, as the monitor sees it.
+struct defer_end {
+    thread_state& t;
+    std::uint64_t number;
+    ~defer_end() {
+        t.running.store(nullptr, std::memory_order_relaxed);
+        t.run_number.store(number, std::memory_order_release);
+    }
+};
+
+} // namespace
+
 // The process is ready, and this thread's. Runs it until it parks, yields or ends.
 void runtime_core::run(thread_state& t, process& p) {
-    t.running = &p;
+    t.running.store(&p, std::memory_order_relaxed);
+    // release: whoever sees the number sees the process that it belongs to
+    const std::uint64_t number = t.run_number.load(std::memory_order_relaxed) + 1;
+    t.run_number.store(number, std::memory_order_release);
+    const defer_end at_the_end{t, number + 1};
     unsigned transfers = 0;
     for (;;) {
         if ((p.attention.load(std::memory_order_relaxed) & signal_waits) != 0) [[unlikely]] {
@@ -249,7 +284,7 @@ void runtime_core::run(thread_state& t, process& p) {
         const parking asked = std::exchange(p.asked, parking::none);
         if (asked == parking::requeue) {
             // Not through the LIFO slot: the point is to let others go first.
-            t.running = nullptr;
+            t.running.store(nullptr, std::memory_order_relaxed);
             make_ready(p, false);
             return;
         }
@@ -274,7 +309,6 @@ void runtime_core::run(thread_state& t, process& p) {
         p.state.store(run_state::parked, std::memory_order_relaxed);
         break;
     }
-    t.running = nullptr;
 }
 
 // The root has returned, or thrown.

@@ -51,7 +51,7 @@ void interrupt(wait_ticket process_and_use, std::uint64_t number) noexcept {
             p.attention.store(p.attention.load(std::memory_order_relaxed) | signal_waits,
                               std::memory_order_relaxed);
             if (p.state.load(std::memory_order_relaxed) == run_state::parked && !p.claimed)
-                push = consume(p, wake_reason::closed);
+                push = consume(p, wake_reason::called_off);
             break;
         }
     }

@@ -54,6 +54,7 @@ public:
         co_return std::expected<void, http::send_error>{};
     }
     bool head_sent() const noexcept override { return sent_head; }
+    void detach() override {}
 
     std::string body;
     std::optional<http::body_error> failure;

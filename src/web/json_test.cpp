@@ -194,7 +194,9 @@ TEST(BindJson, NamesThePlaceThatDoesNotFit) {
               "422 $ must be an integer from -9223372036854775808 to 9223372036854775807");
     EXPECT_EQ(error_of<float>("1e300"), "422 $ is too large a number");
     EXPECT_EQ(error_of<bool>("1"), "422 $ must be true or false");
-    EXPECT_EQ(error_of<colour>(R"("blue")"), "422 $ must be one of red, green");
+    for (const char* other : {R"("blue")", R"("re")", R"("redd")", R"("Red")", R"("")", R"("red\u0000")",
+                              R"("red\u0000green")", "1", "null"})
+        EXPECT_EQ(error_of<colour>(other), "422 $ must be one of red, green") << other;
     const std::string start = R"({"name":"a","age":1,"friends":)";
     EXPECT_EQ(error_of<order>(start + R"([{"name":"b","age":1},{"name":"c"}]})"),
               "422 $.friends[1].age is required");

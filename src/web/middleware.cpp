@@ -2,6 +2,7 @@
 
 #include <genever/base/exit_reason.hpp>
 #include <genever/base/log.hpp>
+#include <genever/http/log_text.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
 
@@ -10,20 +11,6 @@
 
 namespace genever::web {
 namespace {
-
-void append_escaped(std::string& out, std::string_view raw) {
-    static constexpr char digits[] = "0123456789abcdef";
-    for (const char c : raw) {
-        if (c > ' ' && c < 0x7f && c != '\\') {
-            out += c;
-        } else {
-            const auto byte = static_cast<unsigned char>(c);
-            out += "\\x";
-            out += digits[byte >> 4];
-            out += digits[byte & 15];
-        }
-    }
-}
 
 template <class N>
 void append_number(std::string& out, N n) {
@@ -81,7 +68,7 @@ void log_crash(const context& c, const std::exception_ptr& e) {
     std::string what = "request ";
     what += http::to_string(c.method());
     what += ' ';
-    append_escaped(what, c.target());
+    http::append_log_text(what, c.target());
     what += " from ";
     what += c.client_address();
     if (!c.matched_pattern().empty()) {
@@ -136,7 +123,7 @@ std::string to_string(const access_record& r) {
     line += ' ';
     line += http::to_string(r.method);
     line += ' ';
-    append_escaped(line, r.target);
+    http::append_log_text(line, r.target);
     line += ' ';
     append_number(line, r.status);
     line += ' ';

@@ -6,7 +6,7 @@ import threading
 import time
 import unittest
 
-from harness import Showcase, eventually, free_port
+from harness import Showcase, eventually
 
 STATEFUL = ("rate_limiter", "hit_counter", "heartbeat")
 CHILDREN = STATEFUL + ("endpoint",)
@@ -87,7 +87,9 @@ class OneChild(CrashTest):
     def test_an_unknown_child_is_404_and_nothing_crashes(self):
         service = self.start()
         before = service.tree()
-        for name in ("nobody", "rate_limite", "RATE_LIMITER", "%00", "..", "rate_limiter%20"):
+        # The top supervisor is nobody's child: its crash would be the service's.
+        for name in ("root", "nobody", "rate_limite", "RATE_LIMITER", "%00", "..", "rate_limiter%20",
+                     "rate_limiter%00", "endpoint.", "main"):
             self.assertEqual(service.request("POST", f"/crash/{name}").status, 404, name)
         after = service.tree()
         for name in before:
@@ -96,30 +98,60 @@ class OneChild(CrashTest):
 
 
 class Endpoint(CrashTest):
+    """The connection that asks lives below what it crashes, and is answered all the same."""
+
+    def crash(self, service, child):
+        """Crashes a part of the endpoint; its old pid and its new one, as the answer tells them."""
+        with service.connect(timeout=15) as connection:
+            connection.send(f"POST /crash/{child} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            answer = connection.read()
+            self.assertEqual(answer.status, 200, answer)
+            self.assertTrue(answer.closes(), "the connection's server is gone")
+            self.assertEqual(connection.rest(), b"")
+        told = answer.json()
+        self.assertEqual(set(told), {"child", "old", "new"})
+        self.assertEqual(told["child"], child)
+        self.assertNotEqual(told["new"], told["old"])
+        return told["old"], told["new"]
+
     def test_the_endpoint_comes_back_on_its_port_and_its_siblings_notice_nothing(self):
-        # A fixed port: with PORT=0 a restarted listener may take another one.
-        service = self.start(port=free_port())
+        service = self.start(GENEVER_WORKERS=4)
         for _ in range(7):
             service.get("/hits/10.0.0.1")
+        other = service.connect()
+        self.addCleanup(other.socket.close)
+        self.assertEqual(other.get("/ping").status, 200)
         before = service.tree()
-        try:
-            # The connection that asks lives below what it crashes, so there may be no answer.
-            self.assertEqual(service.request("POST", "/crash/endpoint").status, 200)
-        except (OSError, http.client.HTTPException):
-            pass
-
-        def restarted():
-            try:
-                tree = service.tree()
-            except (OSError, http.client.HTTPException):
-                return None
-            return tree if tree["endpoint"]["pid"] != before["endpoint"]["pid"] else None
-
-        after = eventually(restarted, "the endpoint is back")
+        old, new = self.crash(service, "endpoint")
+        self.assertEqual(old, before["endpoint"]["pid"])
+        after = service.tree()  # at once: it had been restarted when it was answered
+        self.assertEqual(after["endpoint"]["pid"], new)
         self.assertEqual(after["endpoint"]["restarts"], 1)
-        for name in STATEFUL:
+        self.assertEqual(list(after), list(before), "another order or other children")
+        for name in STATEFUL + ("root",):
             self.assert_untouched(before[name], after[name], name)
         self.assertEqual(service.get("/hits/10.0.0.1").json()["count"], 8)
+        self.assertEqual(other.rest(), b"", "a connection that did not ask ended with its server")
+        self.finish(service)
+
+    def test_it_comes_back_as_often_as_its_supervisor_allows(self):
+        service = self.start(GENEVER_WORKERS=4)
+        for number in range(MAX_RESTARTS):
+            self.crash(service, "endpoint")
+            self.assertEqual(service.tree()["endpoint"]["restarts"], number + 1)
+        self.finish(service)
+
+    def test_the_parts_of_the_endpoint_come_back_without_it(self):
+        service = self.start(GENEVER_WORKERS=4)
+        before = service.tree()
+        for child in ("endpoint.listener", "endpoint.connections"):
+            old, new = self.crash(service, child)
+            self.assertEqual(old, before[child]["pid"])
+            after = service.tree()
+            self.assertEqual(after[child]["pid"], new)
+            for name in CHILDREN:
+                self.assert_untouched(before[name], after[name], name)
+            before = after
         self.finish(service)
 
 

@@ -40,12 +40,6 @@ def eventually(check, what, limit=WAIT):
         time.sleep(0.02)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Answer:
     """A response as it came: `fields` has lower-case names and lists of values."""
 

@@ -62,6 +62,19 @@ class Routes(ServiceTest):
             self.assertEqual((answer.status, answer.json()), (200, {"ip": "10.0.0.1", "count": count}))
         self.assertEqual(self.service.get("/hits/10.0.0.2").json(), {"ip": "10.0.0.2", "count": 1})
 
+    def test_hits_knows_an_address_however_it_is_written(self):
+        for count, sent in enumerate(("2001:db8::1", "2001:DB8::1", "2001:0db8:0:0:0:0:0:1",
+                                      "2001%3Adb8%3A%3A1"), 1):
+            answer = self.service.get(f"/hits/{sent}")
+            self.assertEqual((answer.status, answer.json()), (200, {"ip": "2001:db8::1", "count": count}))
+
+    def test_hits_refuses_what_is_no_address(self):
+        for sent in ("x", "localhost", "10.0.0", "10.0.0.256", "10.0.0.1%00", "10.0.0.1%00.example", "%00", "%20",
+                     "10.0.0.1%20", "10.0.0.1:80", "[::1]", "fe80::1%25eth0", "1" * 4000, ":" * 4000):
+            with self.subTest(sent[:40]):
+                answer = self.service.get(f"/hits/{sent}")
+                self.assertEqual((answer.status, answer.json()["error"]["status"]), (400, 400))
+
     def test_hits_loses_no_count_under_concurrency(self):
         def client(_):
             with self.service.connect() as connection:
@@ -124,6 +137,7 @@ class Routes(ServiceTest):
         for name, node in nodes.items():
             with self.subTest(name):
                 self.assertIn(node["type"], ("worker", "supervisor"))
+                self.assertEqual(node["status"], "running")
                 self.assertEqual(node["restarts"], 0)
                 for figure in ("mailbox", "uptime_ms"):
                     self.assertIsInstance(node[figure], int)
@@ -373,6 +387,19 @@ class Limited(ServiceTest):
 
         eventually(lambda: count() >= 3, "three hits in one window")
         eventually(lambda: count() == 1, "the reset")
+
+
+class CountedApart(ServiceTest):
+    settings = {"LIMIT": 5, "WINDOW_MS": 3_600_000}
+
+    def test_hits_and_the_limit_are_counted_apart(self):
+        with self.service.connect() as connection:
+            for number in range(10):
+                self.assertEqual(connection.get("/hits/127.0.0.1").json()["count"], number + 1)
+            for number in range(3):
+                answer = connection.get("/limited")
+                self.assertEqual((answer.status, answer.field("X-RateLimit-Remaining")), (200, str(4 - number)))
+            self.assertEqual(connection.get("/hits/127.0.0.1").json()["count"], 11)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ struct stack_walker;
 // The stack of the throw of this very object, or null if this thread did not throw it or has since thrown too
 // much else. Valid until this thread's next throw.
 const stack_trace* find_throw(const void* object) noexcept;
+// Records a throw of this object on this thread: see adopt_trace.
+void adopt_throw(const void* object, const stack_trace& t) noexcept;
 } // namespace detail
 
 /// The return addresses of a stack, innermost first. A value of 200 bytes without any allocation; names are
@@ -46,6 +48,13 @@ public:
     /// thread that has called `set_thread_stack_bounds`, or taken a trace before.
     static stack_trace of_interrupted(const void* program_counter, const void* frame_pointer) noexcept;
 
+    /// The stack of another thread that is blocked in a system call, from its program counter and stack pointer: what
+    /// lies between the pointer and `bottom`, the frame of a function further out, is searched for the innermost chain
+    /// of frame pointers that leads there; functions without them are left out. The thread must live; if it goes on
+    /// meanwhile the trace is of no use.
+    static stack_trace of_blocked_thread(const void* program_counter, const void* stack_pointer,
+                                         const void* bottom) noexcept;
+
     bool empty() const noexcept { return size_ == 0; }
     std::size_t size() const noexcept { return size_; }
     /// Lives as long as the trace.
@@ -68,7 +77,11 @@ void set_thread_stack_bounds(const void* lowest, const void* highest) noexcept;
 /// exception keeps its trace.
 stack_trace trace_of(const std::exception_ptr& e) noexcept;
 
-/// The same for the exception that is being handled, in a `catch` block or in `unhandled_exception`.
+/// For an exception that is handed over from another thread: lets `trace_of(e)` give `t`, which is what it gave there,
+/// on the calling thread too.
+void adopt_trace(const std::exception_ptr& e, const stack_trace& t) noexcept;
+
+/// `trace_of` for the exception that is being handled, in a `catch` block or in `unhandled_exception`.
 stack_trace trace_of_current_exception() noexcept;
 
 /// One function on a stack. An inlined function is a frame of its own, with the address of the one around it.

@@ -39,18 +39,36 @@ public:
     std::string_view peer_address() const noexcept { return peer_; }
 
     /// Reads the whole body (both framings, decoded) and keeps it: a second call gives the same bytes. Sends
-    /// `100 Continue` first where the client waits for it. The view is valid as long as the exchange.
-    /// `limit` is in bytes; more than that gives `too_large` without reading on.
-    /// Killed or cancelled while waiting, it leaves the connection unusable, and the server closes it.
+    /// `100 Continue` first where the client waits for it, unless the response has begun already. The view is valid as
+    /// long as the exchange.
+    /// `limit` is in bytes; more than that gives `too_large` without reading on. After an error the connection ends with
+    /// the response.
+    /// Cancelled while it waits (`with_timeout`), what has come is kept: a further call goes on from there, with the whole
+    /// of the server's `body_timeout` again.
     virtual task<std::expected<std::string_view, body_error>> read_body(std::size_t limit) = 0;
     /// `read_body` with the server's own limit.
     virtual task<std::expected<std::string_view, body_error>> read_body() = 0;
 
     /// Sends status and fields now and the body in pieces: chunks, or delimited by the connection's end for an
     /// HTTP/1.0 client. `response.body` must be empty. After the handler's return the server ends the body.
+    /// `timeout` when the client reads too slowly (server_options::write_timeout, write_rate), `disconnected` when it is
+    /// gone; so is every further call, and the connection ends with the handler. Cancelled while it waits, the piece is
+    /// still sent, before whatever comes next.
     virtual task<std::expected<void, send_error>> send_piece(std::string_view piece) = 0;
     /// Whether the head has been sent (by `send_piece`): status and fields can no longer change.
     virtual bool head_sent() const noexcept = 0;
+
+    /// Makes this connection independent of the server's own processes, for a handler that must answer although they are
+    /// about to be restarted, as one that restarts them does. The rules:
+    ///
+    /// - To be called in the request's process, before the end of the server's processes has reached it. A second call
+    ///   does nothing.
+    /// - The response is the connection's last: it ends after it (`Connection: close`).
+    /// - The connection still counts: whenever the server is shut down, under its present processes or those that
+    ///   have been started since, the drain waits for it like for any other.
+    /// - It is killed when it has not ended `server_options::drain_timeout` after the call. So it never
+    ///   outlives the server for longer than that; while the server does not run, nobody waits for it.
+    virtual void detach() = 0;
 
 protected:
     exchange(const http::request& req, http::response& res, std::string_view peer)

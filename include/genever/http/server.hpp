@@ -30,6 +30,10 @@ struct server_options {
     duration idle_timeout = std::chrono::seconds{60};
     /// For one write to make progress: a client that does not read is dropped after that.
     duration write_timeout = std::chrono::seconds{30};
+    /// The slowest reader that is put up with, in bytes a second: over one response the time spent waiting for the client
+    /// to read may add up to `write_timeout` and a second for each so many bytes; then the client is dropped. Time in
+    /// which there is nothing to send does not count. 0: no such bound.
+    std::uint64_t write_rate = 4096;
     /// For what is in flight to finish when the server is shut down; what still runs then is killed.
     duration drain_timeout = std::chrono::seconds{30};
     /// How many connections wait to be accepted.
@@ -43,9 +47,10 @@ struct server_options {
 /// It is a small tree of its own (rest_for_one): `<name>.connections`, to which every connection is linked and which
 /// drains them at a shutdown, then `<name>.listener`, which accepts. A connection that crashes touches nobody; a
 /// listener that crashes is restarted on the same port while the connections live on; and if `connections` is
-/// lost, so are they.
+/// lost, so are they, but for those that have been detached (exchange::detach).
 ///
-/// The names are registered; a drain may take `drain_timeout`.
+/// The names are registered: one that is taken makes the start fail. A restart first waits until the processes before it
+/// are gone. A drain may take `drain_timeout`.
 struct server {
     using options = server_options;
 

@@ -101,6 +101,8 @@ public:
     /// back to the caller, who decides how long to pause.
     task<std::expected<accepted, std::error_code>> accept();
 
+    io_handle& io() noexcept { return io_; }
+
 private:
     io_handle io_;
     endpoint local_;

@@ -27,7 +27,8 @@ struct run_options {
 /// everything, and one more ends the program by its default action.
 ///
 /// Returns what main should: 0 after an orderly end; 1, and a line in the log says why, if the tree did not start, or
-/// its top supervisor gave up or crashed; 130 when SIGINT killed it. To be called on the main thread, before other
+/// its top supervisor crashed, or gave up before a signal had come (giving up stops the children in order as well, so after
+/// a signal it is as good an end as the one that was asked for); 130 when SIGINT killed it. To be called on the main thread, before other
 /// threads exist, for they would take the signals. SIGPIPE is ignored from then on.
 int run(supervisor top, run_options options = {});
 

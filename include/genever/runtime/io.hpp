@@ -70,12 +70,14 @@ public:
     private:
         bool look() noexcept;
         void leave() noexcept;
+        bool nudged() const noexcept;
         void suspend(detail::process& p, std::coroutine_handle<> h) noexcept;
 
         detail::io_slot* slot_;
         detail::process* parked_ = nullptr;
         std::uint64_t token_ = 0;
         bool write_;
+        bool over_ = false; // found without waiting, and not gone on yet
         io_result result_ = io_result::ready;
         time_point deadline_;
         detail::timer_node timer_;

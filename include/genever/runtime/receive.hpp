@@ -35,16 +35,15 @@ public:
     template <task_promise_type P>
     void await_suspend(std::coroutine_handle<P> h) noexcept {
         auto& p = static_cast<process&>(*h.promise().self);
-        if (look(p)) { // only its budget was used up
-            requeue(p, h);
-            return;
-        }
         p.resume_point = h;
-        wait_for_mail(p, *this);
+        wait_for_mail(p, *this, how_to_wait());
     }
 
 protected:
     bool look(process& p) noexcept;
+    /// Where it has not looked yet its process's budget was used up: it takes nothing now, since it may be destroyed before
+    /// it runs again, and looks when it is its turn.
+    parking how_to_wait() const noexcept { return looked_ ? parking::mail : parking::requeue; }
     message_ptr take_result() noexcept { return std::move(found_); }
 
 private:
@@ -52,6 +51,7 @@ private:
 
     const message_type* const* types_;
     std::uint32_t count_;
+    bool looked_ = false;
     message* seen_ = nullptr;        // up to here nothing in the user lane is wanted
     message* system_seen_ = nullptr; // the same of the system lane
     message_ptr found_;
@@ -79,7 +79,10 @@ private:
     static bool woken(mail_waiter& w, process& p) noexcept;
     void suspend(process& p, std::coroutine_handle<> h) noexcept;
 
+    void wait(process& p) noexcept;
+
     duration timeout_;
+    bool waiting_ = false;
     timer_node timer_;
 };
 

@@ -1,10 +1,14 @@
 // A runtime: workers, their processes, and the way in from an ordinary thread.
 #pragma once
 
+#include <genever/base/clock.hpp>
+#include <genever/base/stack_trace.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/receive.hpp>
 
+#include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -40,11 +44,39 @@ using crash_handler = std::function<void(const crash_report&)>;
 /// lost (`GET /users`). Call it in the process, near the catch.
 void report_crash(std::string_view what, exit_reason reason) noexcept;
 
+/// What is known of a process that has kept its thread to itself for long: it computes without an await, or is blocked in
+/// a system call. Its worker has gone on with another thread meanwhile, if anything waited there.
+struct stall_report {
+    genever::pid pid;
+    std::string label;
+    std::vector<std::string> names;
+    /// How long it had lasted when it was reported; there is one report for each stall.
+    duration lasted{};
+    bool in_system_call = false;
+    /// Where it was; empty when it could not be found out.
+    stack_trace stack;
+};
+
+/// The report as a block of text for people.
+std::string to_string(const stall_report& r);
+
+/// Receives stall reports, on a thread that watches all workers: be quick, throw nothing.
+using stall_handler = std::function<void(const stall_report&)>;
+
 struct runtime_options {
     /// How many processes run at once. 0: one for each core that this program may use.
     unsigned workers = 0;
     /// Empty: reports go to the log (base/log.hpp).
     crash_handler on_crash = {};
+    /// Empty: reports go to the log.
+    stall_handler on_stall = {};
+    /// For how long a process may keep its thread before that is reported. (Its worker is given another thread long
+    /// before: after one to two milliseconds, when something waits for it.)
+    duration report_stall_after = std::chrono::milliseconds{20};
+    /// How many threads may be stuck beside the workers at the same time; when there are more, their workers wait.
+    std::size_t most_stuck_threads = 1024;
+    /// How many threads may run `blocking` calls at once; at least 1.
+    unsigned blocking_threads = 512;
 };
 
 namespace detail {
@@ -142,8 +174,8 @@ class runtime {
 public:
     /// Starts the workers. Throws std::system_error when the system gives no threads or descriptors.
     explicit runtime(runtime_options options = {});
-    /// Kills every process, waits until all have ended, and stops the workers. Not to be called by one of its own
-    /// processes.
+    /// Kills every process, waits until all have ended and the `blocking` calls that are under way have returned, and
+    /// stops the workers. Not to be called by one of its own processes.
     ~runtime();
     runtime(const runtime&) = delete;
     runtime& operator=(const runtime&) = delete;

@@ -65,7 +65,7 @@ inline constexpr std::uint8_t signal_waits = 1; // a kill or an interrupt
 inline constexpr std::uint8_t simulated = 2;    // for life: every await is a choice of the simulation's
 
 /// Why a suspension ended.
-enum class wake_reason : std::uint8_t { ready, timeout, closed };
+enum class wake_reason : std::uint8_t { ready, timeout, closed, called_off };
 
 /// What an awaiter that waits for messages leaves in the block: when the suspension has ended, and before the coroutine
 /// goes on, the worker asks it whether the wait is over. It runs on the process's own thread.
@@ -170,7 +170,7 @@ inline wait_ticket prepare_park(process& p, std::coroutine_handle<> leaf) noexce
     return {&p, p.token};
 }
 /// Begins a suspension that ends when `w` says so, which is asked at every message (of the lanes that `how` names), and
-/// at every wake by the ticket, which is for a timer beside it.
+/// at every wake by the ticket, which is for a timer beside it. `requeue`: asked once, when it is the process's turn again.
 inline wait_ticket wait_for_mail(process& p, mail_waiter& w, parking how = parking::mail) noexcept {
     p.waiter = &w;
     p.asked = how;

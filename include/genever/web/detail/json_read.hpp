@@ -3,7 +3,6 @@
 
 #include <genever/web/bind_error.hpp>
 
-#include <boost/describe/enum_from_string.hpp>
 #include <boost/describe/enumerators.hpp>
 #include <boost/describe/members.hpp>
 #include <boost/json/monotonic_resource.hpp>
@@ -107,7 +106,13 @@ bool read_members(const boost::json::object& o, T& out, const json_place& at, bi
 template <class T>
 bool read_enum(const boost::json::value& v, T& out, const json_place& at, bind_error& e) {
     const boost::json::string* name = v.if_string();
-    if (name && boost::describe::enum_from_string(name->c_str(), out)) return true;
+    bool found = false;
+    boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>([&](auto d) {
+        if (found || !name || std::string_view{*name} != d.name) return;
+        out = d.value;
+        found = true;
+    });
+    if (found) return true;
     std::string known;
     boost::mp11::mp_for_each<boost::describe::describe_enumerators<T>>([&](auto d) {
         if (!known.empty()) known += ", ";

@@ -1,0 +1,123 @@
+#include "blocking_pool.hpp"
+
+#include "blocking_test_support.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <latch>
+#include <memory>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace genever;
+using namespace std::chrono_literals;
+using genever::test::counted;
+using genever::test::gate;
+
+namespace {
+
+template <class F>
+class plain_job final : public detail::blocking_job {
+public:
+    explicit plain_job(F f) : f_(std::move(f)) {}
+    void run() noexcept override { f_(); }
+
+private:
+    F f_;
+};
+template <class F>
+std::unique_ptr<detail::blocking_job> job(F f) {
+    return std::make_unique<plain_job<F>>(std::move(f));
+}
+
+/// Tells that the thread on which it was made has ended.
+struct told_at_thread_end {
+    std::shared_ptr<std::latch> ended;
+    ~told_at_thread_end() { ended->count_down(); }
+};
+void tell_when_this_thread_ends(std::shared_ptr<std::latch> ended) {
+    thread_local told_at_thread_end teller{std::move(ended)};
+}
+
+} // namespace
+
+TEST(BlockingPool, EndsThreadsThatHaveNothingToDo) {
+    constexpr int n = 8;
+    detail::blocking_pool pool{n, 1ms};
+    EXPECT_EQ(pool.threads(), 0U);
+    for (int round = 0; round < 3; ++round) {
+        auto ended = std::make_shared<std::latch>(n);
+        auto all = std::make_shared<std::latch>(n);
+        for (int i = 0; i < n; ++i)
+            pool.submit(job([ended, all] {
+                tell_when_this_thread_ends(ended);
+                all->arrive_and_wait();
+            }));
+        ended->wait();
+        EXPECT_EQ(pool.threads(), 0U);
+    }
+}
+
+TEST(BlockingPool, KeepsAThreadThatHasSomethingToDo) {
+    detail::blocking_pool pool{8, infinity};
+    std::vector<std::thread::id> on;
+    for (int i = 0; i < 20; ++i) {
+        std::promise<void> done;
+        pool.submit(job([&] {
+            on.push_back(std::this_thread::get_id());
+            done.set_value();
+        }));
+        done.get_future().wait();
+    }
+    EXPECT_EQ(pool.threads(), std::set(on.begin(), on.end()).size()); // none has ended
+}
+
+TEST(BlockingPool, LosesNoJobToAThreadThatEnds) {
+    std::atomic<int> done{0};
+    {
+        detail::blocking_pool pool{4, duration::zero()}; // every thread ends as soon as it is idle
+        std::vector<std::thread> submitters;
+        for (int s = 0; s < 3; ++s)
+            submitters.emplace_back([&] {
+                for (int i = 0; i < 300; ++i) {
+                    std::promise<void> told;
+                    pool.submit(job([&] {
+                        ++done;
+                        told.set_value();
+                    }));
+                    if (i % 2 == 0) std::this_thread::yield();
+                    told.get_future().wait();
+                }
+            });
+        for (auto& t : submitters) t.join();
+    }
+    EXPECT_EQ(done, 900);
+}
+
+TEST(BlockingPool, RunsNothingAfterItIsClosed) {
+    detail::blocking_pool pool{1};
+    std::atomic<int> alive{0};
+    gate running;
+    gate go_on;
+    std::atomic<int> ran{0};
+    pool.submit(job([&] {
+        running.open();
+        go_on.wait();
+        ++ran;
+    }));
+    running.wait();
+    for (int i = 0; i < 5; ++i) pool.submit(job([&ran, c = counted{alive}] { ++ran; }));
+    EXPECT_EQ(alive, 5);
+    pool.close();
+    EXPECT_EQ(alive, 0);
+    pool.submit(job([&ran, c = counted{alive}] { ++ran; }));
+    EXPECT_EQ(alive, 0);
+    go_on.open();
+    pool.stop();
+    EXPECT_EQ(ran, 1);
+    EXPECT_EQ(pool.threads(), 0U);
+}
