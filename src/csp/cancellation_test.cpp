@@ -292,7 +292,7 @@ TEST(Cancellation, ManyThreadsMakeWaitForAndCancelOneTree) {
                         tokens->put(below.token());
                     }
                 });
-            wg.go([root]() -> task<> {
+            wg.go([root, tokens]() -> task<> {
                 for (int i = 0; i < 20; ++i) co_await yield();
                 root->cancel();
                 tokens->expect_all_cancelled(); // those from before, at once
