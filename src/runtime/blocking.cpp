@@ -83,6 +83,11 @@ bool wait_for_job(process& p, std::coroutine_handle<> h, std::unique_ptr<blockin
     }
 }
 
+bool on_lowered_thread() noexcept {
+    const thread_state* t = this_thread();
+    return t && t->lowered.load(std::memory_order_relaxed);
+}
+
 // ---- the pool
 
 void blocking_pool::submit(std::unique_ptr<blocking_job> job) {

@@ -22,10 +22,14 @@ std::string who(pid p, const std::string& label, const std::vector<std::string>&
 
 std::string to_string(const stall_report& r) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(r.lasted).count();
-    std::string s = "process " + who(r.pid, r.label, r.names) + " has kept its thread for " +
-                    std::to_string(ms) + " ms: it " +
-                    (r.in_system_call ? "is blocked in a system call" : "computes without an await");
-    s += "\n  others run on another thread meanwhile; use co_await blocking(f), or co_await yield() in long "
+    const auto cpu = std::chrono::duration_cast<std::chrono::milliseconds>(r.cpu).count();
+    std::string s =
+        "process " + who(r.pid, r.label, r.names) + " has kept its thread for " + std::to_string(ms) +
+        " ms: it " +
+        (r.in_system_call ? std::string{"is blocked in a system call"}
+                          : "computes without an await, " + std::to_string(cpu) + " ms of CPU so far");
+    s += "\n  others run on another thread meanwhile; better use co_await blocking(f), or co_await yield() "
+         "in long "
          "loops";
     if (!r.stack.empty()) s += "\n  stack:\n" + to_string(r.stack);
     return s;

@@ -2,11 +2,14 @@
 
 #include "runtime_core.hpp"
 #include "stuck_stack.hpp"
+#include "thread_priority.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <pthread.h>
-#include <sched.h>
+#include <time.h>
 #include <utility>
 
 namespace genever::detail {
@@ -17,6 +20,8 @@ using namespace std::chrono_literals;
 
 // A worker is relieved after one to two ticks in one process.
 constexpr auto tick = 1ms;
+// So much CPU time since the first look at a run says that it computes.
+constexpr std::int64_t computing = 400'000;
 // Ticks for which all workers must have slept before the monitor does.
 constexpr int idle_ticks = 2;
 // How long a thread may take to tell its stack.
@@ -24,17 +29,33 @@ constexpr std::int64_t patience = 200'000'000;
 // For how long after a stall a spare thread for each worker is kept.
 constexpr std::int64_t spares_kept = 10'000'000'000;
 
-/// The lowest priority that there is: it runs when nobody else wants the core, and is preempted at once.
-void step_back(const thread_state& t) noexcept {
-    const sched_param none{};
-    sched_setscheduler(t.tid, SCHED_IDLE,
-                       &none); // if it fails the system shares the core evenly, which works too
+/// By how much a stuck thread is lowered, when `stuck` of them there are. Each step of a nice value is a factor of 1.25 in
+/// weight: a few of them together weigh about half of one ordinary thread. They give way, and go on. (A lower class,
+/// SCHED_IDLE, starves whoever holds a lock or a connection as soon as the others are busy throughout; and among very many,
+/// the lowest nice values were measured to make the others wait longer, not shorter.)
+int nice_among(std::size_t stuck) noexcept {
+    return std::min(
+        10, static_cast<int>(std::lround(std::log(2.0 * static_cast<double>(stuck)) / std::log(1.25))));
+}
+
+/// How much CPU time in one run makes a hog: the less, the more of them there are. It counts, not the time that has passed,
+/// so that a thread which waits for a core itself is none.
+std::int64_t hogging_after(std::size_t stuck) noexcept {
+    return 20'000'000 / static_cast<std::int64_t>(1 + stuck / 2);
+}
+
+std::int64_t cpu_time(const thread_state& t) noexcept {
+    clockid_t clock;
+    timespec used{};
+    if (pthread_getcpuclockid(t.handle, &clock) != 0 || clock_gettime(clock, &used) != 0) return 0;
+    return used.tv_sec * 1'000'000'000LL + used.tv_nsec;
 }
 
 } // namespace
 
 monitor::monitor(runtime_core& core, std::int64_t report_after, std::size_t most_stuck) noexcept
-    : core_(core), report_after_(report_after), most_stuck_(most_stuck), me_(core.threads().adopt()) {
+    : core_(core), report_after_(report_after), most_stuck_(most_stuck), own_nice_(own_nice()),
+      me_(core.threads().adopt()) {
     me_.helper = true;
 }
 
@@ -89,20 +110,23 @@ void monitor::wait_for_work() noexcept {
 
 void monitor::watch() noexcept {
     pthread_setname_np(pthread_self(), "genever-monitor");
+    ask_to_be_prompt(0, own_nice_);
     const enter_thread in{me_};
     int idle = 0;
     while (wait_for_tick()) {
         bool awake = false;
         const std::int64_t now = core_.now();
+        const bool relieved_some = !stuck_.empty();
         look_at_stuck(now);
         for (unsigned i = 0; i < core_.workers(); ++i) awake |= look(core_.worker_at(i), now);
-        // A thread that was just being relieved may have left something behind without waking anybody.
-        if (!stuck_.empty() && core_.anything_left_behind()) core_.wake_idle_worker();
+        // A thread that was just being relieved may have left something behind without waking anybody. If it has ended
+        // by now, this is the first look that sees all it did.
+        if ((relieved_some || !stuck_.empty()) && core_.anything_left_behind()) core_.wake_idle_worker();
         if (has_spares_ && now - last_handover_ > spares_kept) {
             core_.threads().keep_spares(0);
             has_spares_ = false;
         }
-        idle = awake || has_spares_ || !stuck_.empty() || !core_.all_sleep() ? 0 : idle + 1;
+        idle = awake || has_spares_ || asked_ || !stuck_.empty() || !core_.all_sleep() ? 0 : idle + 1;
         if (idle < idle_ticks) continue;
         wait_for_work();
         idle = 0;
@@ -118,19 +142,36 @@ bool monitor::look(worker& w, std::int64_t now) noexcept {
     if (!busy || run != t.seen_run) {
         t.seen_run = run;
         t.seen_at = now;
+        t.seen_cpu = busy ? cpu_time(t) : 0;
         t.reported = false;
         return busy;
     }
+    // One that has had no core since is no hog, and another thread would have none either.
+    const std::int64_t cpu = cpu_time(t) - t.seen_cpu;
+    if (cpu < computing && !is_blocked(t)) return true;
     relieve(w, t, run);
-    if (!t.reported && now - t.seen_at >= report_after_) begin_report(t, now);
+    consider_report(t, now, cpu);
     return true;
+}
+
+void monitor::consider_report(thread_state& t, std::int64_t now, std::int64_t cpu) noexcept {
+    if (t.reported) return;
+    if (cpu >= report_after_ || (now - t.seen_at >= report_after_ && is_blocked(t)))
+        begin_report(t, now, cpu);
 }
 
 // The same for those that are no worker's any more.
 void monitor::look_at_stuck(std::int64_t now) noexcept {
     std::erase_if(stuck_, [&](thread_state* t) {
         if (t->run_number.load(std::memory_order_acquire) == t->seen_run) {
-            if (!t->reported && now - t->seen_at >= report_after_) begin_report(*t, now);
+            const std::int64_t cpu = cpu_time(*t) - t->seen_cpu;
+            if (const int by = nice_among(stuck_.size());
+                by > t->lowered_by && cpu >= hogging_after(stuck_.size())) {
+                t->lowered.store(true, std::memory_order_relaxed);
+                t->lowered_by = by;
+                lower_priority(t->tid, std::min(19, own_nice_ + by));
+            }
+            consider_report(*t, now, cpu);
             return false;
         }
         if (t == asked_) return false; // until the answer has been read
@@ -146,9 +187,8 @@ void monitor::look_at_stuck(std::int64_t now) noexcept {
 }
 
 void monitor::relieve(worker& w, thread_state& stuck, std::uint64_t run) noexcept {
-    me_.w = &w;
-    w.timers.expire(core_.now());
-    w.poll.poll(0);
+    w.poll.poll(
+        0); // what comes of it goes to the shared queue; timers are left to a worker: they may run users' code
     if (!core_.work_waits_for(w)) return;
     if (core_.wake_idle_worker()) return; // it takes what is ready here
     if (core_.threads().busy() >= core_.workers() + most_stuck_) return;
@@ -173,7 +213,6 @@ void monitor::relieve(worker& w, thread_state& stuck, std::uint64_t run) noexcep
         return;
     }
     stuck_.push_back(&stuck);
-    step_back(stuck);
     handovers_.fetch_add(1, std::memory_order_relaxed);
     last_handover_ = core_.now();
     has_spares_ = true;
@@ -181,7 +220,7 @@ void monitor::relieve(worker& w, thread_state& stuck, std::uint64_t run) noexcep
 }
 
 // Fills in who it is; where it is may come later.
-void monitor::begin_report(thread_state& stuck, std::int64_t now) noexcept {
+void monitor::begin_report(thread_state& stuck, std::int64_t now, std::int64_t cpu) noexcept {
     if (asked_) return; // one after the other: at the next look
     process* p = stuck.running.load(std::memory_order_acquire);
     if (!p) return;
@@ -189,6 +228,7 @@ void monitor::begin_report(thread_state& stuck, std::int64_t now) noexcept {
         report_ = {};
         report_.pid = pid_of(*p);
         report_.lasted = duration{now - stuck.seen_at};
+        report_.cpu = duration{cpu};
         if (auto i = info(report_.pid)) {
             report_.label = std::move(i->label);
             report_.names = std::move(i->names);

@@ -3,9 +3,10 @@
 // At each look (every `tick`), for each worker:
 //
 //   - its thread has gone on to another process, or sleeps: nothing to do;
-//   - it runs the process that it ran a look ago: the monitor fires the worker's timers and fetches its events, and wakes
-//     an idle worker for what is ready. If something is ready and nobody idle is there, the worker gets another
-//     thread, and the stuck one the lowest priority;
+//   - it waits for a core itself: nothing that another thread could better;
+//   - it runs the process that it ran a look ago, or is blocked in it: the monitor fetches the worker's events. If something
+//     is ready, or a timer is due, an idle worker takes it; where there is none the worker gets another thread, and the
+//     stuck one a lower priority the longer it computes;
 //   - it has run that process for `report_after`: one report, with the process's label and stack.
 //
 // When all workers have slept for a while the monitor sleeps too, until one of them wakes (`somebody_woke`).
@@ -50,12 +51,14 @@ private:
     bool look(worker& w, std::int64_t now) noexcept;
     void relieve(worker& w, thread_state& stuck, std::uint64_t run) noexcept;
     void look_at_stuck(std::int64_t now) noexcept;
-    void begin_report(thread_state& stuck, std::int64_t now) noexcept;
+    void consider_report(thread_state& t, std::int64_t now, std::int64_t cpu) noexcept;
+    void begin_report(thread_state& stuck, std::int64_t now, std::int64_t cpu) noexcept;
     void finish_report(bool in_system_call, stack_trace stack) noexcept;
 
     runtime_core& core_;
     const std::int64_t report_after_;
     const std::size_t most_stuck_;
+    const int own_nice_;
     thread_state& me_;
     std::thread thread_;
     std::mutex lock_;

@@ -33,7 +33,7 @@ runtime_core::runtime_core(runtime_options options)
     unsigned n = options.workers ? options.workers : usable_cores();
     if (n > most_workers) n = most_workers;
     for (unsigned i = 0; i < n; ++i) {
-        auto& w = workers_.emplace_back(std::make_unique<worker>(real_tick_shift));
+        auto& w = workers_.emplace_back(std::make_unique<worker>(real_tick_shift, &system_now));
         w->index = i;
     }
     blocking_ = std::make_unique<blocking_pool>(options.blocking_threads);
@@ -50,7 +50,7 @@ runtime_core::runtime_core(runtime_options options)
 
 runtime_core::runtime_core(simulated s, crash_handler on_crash)
     : on_crash_(std::move(on_crash)), simulated_(true), random_(s.seed) {
-    workers_.emplace_back(std::make_unique<worker>(simulated_tick_shift));
+    workers_.emplace_back(std::make_unique<worker>(simulated_tick_shift, nullptr));
     simulation_thread_ = &threads_.adopt();
     simulation_thread_->w = workers_.front().get();
 }

@@ -56,8 +56,11 @@ struct process_extras {
 /// Under p's lock: p's extras, made when first needed.
 process_extras& extras_of(process& p);
 
+/// The system's monotonic clock, in nanoseconds.
+std::int64_t system_now() noexcept;
+
 struct worker {
-    explicit worker(unsigned tick_shift) : timers(tick_shift) {}
+    worker(unsigned tick_shift, std::int64_t (*clock)() noexcept) : timers(tick_shift, clock) {}
 
     run_queue queue;
     timer_wheel timers;
@@ -128,7 +131,8 @@ public:
     bool all_sleep() const noexcept;
     /// Whether something is ready that only this worker, or anyone, will take.
     bool work_waits_for(const worker& w) const noexcept {
-        return w.queue.length() != 0 || !shared_.looks_empty();
+        return w.queue.length() != 0 || !shared_.looks_empty() || w.timers.has_pending() ||
+               w.timers.next_event() <= now();
     }
     /// Whether anything is ready anywhere, the slots that belong to their workers' running processes included.
     bool anything_left_behind() const noexcept;

@@ -42,12 +42,13 @@ bool may_continue_slowly(process& p) noexcept {
     return !p.home->is_simulated() || p.home->random()() % 4 != 0;
 }
 
-std::int64_t runtime_core::now() const noexcept {
-    if (simulated_) return virtual_now_;
+std::int64_t system_now() noexcept {
     timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
 }
+
+std::int64_t runtime_core::now() const noexcept { return simulated_ ? virtual_now_ : system_now(); }
 
 // ---- making ready
 
@@ -77,9 +78,10 @@ void runtime_core::make_ready(process& p, bool woken) noexcept {
         q.push_lifo(p);
     else
         q.push(p);
-    // What this thread runs next itself is nobody else's business.
+    // What this thread runs next itself is nobody else's business, unless it has been relieved in between.
     const std::size_t own = woken || between ? 1 : 0;
-    if (workers_.size() > 1 && q.length() > own) notify_one();
+    if ((workers_.size() > 1 && q.length() > own) || t->w->driver.load(std::memory_order_relaxed) != t)
+        notify_one();
 }
 
 namespace {
@@ -230,7 +232,7 @@ void runtime_core::sleep(thread_state& t) {
     idle_.fetch_or(bit, std::memory_order_seq_cst);
     look_after_write();
     std::int64_t timeout = 0;
-    if (shared_.looks_empty() && !(shared_work && anything_ready()) &&
+    if (shared_.looks_empty() && w.queue.looks_empty() && !(shared_work && anything_ready()) &&
         !threads_may_end_.load(std::memory_order_acquire)) {
         const std::int64_t time = now();
         const std::int64_t until = w.timers.sleep(time);

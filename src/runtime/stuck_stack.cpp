@@ -91,12 +91,22 @@ bool blocked_at(pid_t tid, std::uintptr_t& sp, std::uintptr_t& pc) noexcept {
 
 } // namespace
 
+bool is_blocked(const thread_state& t) noexcept {
+    std::uintptr_t sp = 0;
+    std::uintptr_t pc = 0;
+    return blocked_at(t.tid, sp, pc);
+}
+
 std::optional<stack_trace> stack_if_blocked(const thread_state& t) noexcept {
     std::uintptr_t sp = 0;
     std::uintptr_t pc = 0;
     if (!blocked_at(t.tid, sp, pc)) return {};
+    // A process that has switched to a stack of its own (a fiber library's) is not followed there.
+    const bool on_its_stack = sp >= reinterpret_cast<std::uintptr_t>(t.stack_low) &&
+                              sp < reinterpret_cast<std::uintptr_t>(t.bottom_frame);
     return stack_trace::of_blocked_thread(reinterpret_cast<const void*>(pc),
-                                          reinterpret_cast<const void*>(sp), t.bottom_frame);
+                                          on_its_stack ? reinterpret_cast<const void*>(sp) : t.bottom_frame,
+                                          t.bottom_frame);
 }
 
 bool ask_for_stack(const thread_state& t) noexcept {

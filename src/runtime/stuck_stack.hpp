@@ -14,6 +14,9 @@ namespace genever::detail {
 /// shown that programs bear it. A handler that the program has installed for it before is called for all others.
 inline constexpr int stack_signal = SIGURG;
 
+/// Whether a thread of this program is blocked in the kernel. Not so while it computes, or waits for a core.
+bool is_blocked(const thread_state& t) noexcept;
+
 /// The stack of a thread of this program that runs a process and is blocked in a system call; nothing while it computes.
 /// It is read from outside, since a signal would make the call return early, and starts with the innermost function that
 /// keeps a frame pointer. The thread must not end meanwhile.

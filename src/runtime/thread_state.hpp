@@ -4,8 +4,8 @@
 //       ▲                       │                                                          ends──▶ retired (ends)
 //       └──────── started ──────┴── the runtime ends ──▶ ended
 //
-// A stuck thread is at a low priority for the rest of its life, since nothing but privileges could raise it again. It
-// goes on with its one process, whose wake-ups, messages and spawns go to the queue of the worker that it drove; all of
+// A stuck thread that computes is at a low priority for the rest of its life, since nothing but privileges could raise it
+// again. It goes on with its one process, whose wake-ups, messages and spawns go to the queue of the worker that it drove; all of
 // that is guarded by locks and no thread's own.
 #pragma once
 
@@ -49,10 +49,15 @@ struct thread_state {
     pid_t tid = 0;
     pthread_t handle{};
     const void* bottom_frame = nullptr; // of the loop that runs processes
+    const void* stack_low = nullptr;    // the thread's own stack: a process may run on another one
+    const void* stack_high = nullptr;
 
     // ---- the monitor's
     std::uint64_t seen_run = 0;
     std::int64_t seen_at = 0;
+    std::int64_t seen_cpu = 0;
+    int lowered_by = 0;               // its nice value, above the program's
+    std::atomic<bool> lowered{false}; // read by the thread: what it starts would inherit that
     bool reported = false;
     bool watched = false; // it may not be joined yet
 

@@ -4,15 +4,12 @@
 #include "runtime_core.hpp"
 
 #include <algorithm>
-#include <time.h>
 
 namespace genever {
 
 time_point now() noexcept {
     if (detail::thread_state* t = detail::this_thread()) return time_point{duration{t->core->now()}};
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return time_point{duration{t.tv_sec * 1'000'000'000LL + t.tv_nsec}};
+    return time_point{duration{detail::system_now()}};
 }
 
 namespace detail {

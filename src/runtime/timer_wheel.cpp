@@ -23,7 +23,8 @@ void take_out(auto& l, timer_node& t) noexcept {
 
 } // namespace
 
-timer_wheel::timer_wheel(unsigned shift) noexcept : shift_(shift) {}
+timer_wheel::timer_wheel(unsigned shift, std::int64_t (*clock)() noexcept) noexcept
+    : shift_(shift), clock_(clock) {}
 
 timer_wheel::~timer_wheel() {
     date_pending(0);
@@ -99,6 +100,7 @@ bool timer_wheel::add_after(timer_node& t, std::int64_t length) noexcept {
 void timer_wheel::date_pending(std::int64_t now) noexcept {
     if (!pending_.first) return;
     has_pending_.store(false, std::memory_order_relaxed);
+    if (clock_) now = clock_();
     for (timer_node* t = std::exchange(pending_, {}).first; t;) {
         timer_node* following = t->next;
         t->pending = false;

@@ -19,8 +19,10 @@ class timer_wheel {
 public:
     static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
 
-    /// One tick is 2^`shift` nanoseconds; a timer fires up to one tick late, and never early.
-    explicit timer_wheel(unsigned shift) noexcept;
+    /// One tick is 2^`shift` nanoseconds; a timer fires up to one tick late, and never early. With a `clock`, it is read
+    /// for timers that were armed by a length of time: the callers' `now` may be older than they are, since several
+    /// threads may use a wheel. Without one `now` is taken for it.
+    explicit timer_wheel(unsigned shift, std::int64_t (*clock)() noexcept = nullptr) noexcept;
     /// Lets go of the entries that are still armed: their time never comes. No process lives any more.
     ~timer_wheel();
 
@@ -74,6 +76,7 @@ private:
     static unsigned level_of(std::uint64_t now, std::uint64_t when) noexcept;
 
     const unsigned shift_;
+    std::int64_t (*const clock_)() noexcept;
     spinlock lock_;
     std::uint64_t tick_ = 0;
     std::array<std::uint64_t, levels> occupied_{};

@@ -2,6 +2,7 @@
 
 #include "runtime_core.hpp"
 #include "stuck_stack.hpp"
+#include "thread_priority.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -15,14 +16,17 @@ namespace genever::detail {
 
 namespace {
 
-/// So that the first throw on this thread need not ask for them.
-void keep_stack_bounds() noexcept {
+/// For the monitor, and so that the first throw on this thread need not ask for them.
+void keep_stack_bounds(thread_state& t) noexcept {
     pthread_attr_t attributes;
     if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
     void* low = nullptr;
     std::size_t size = 0;
-    if (pthread_attr_getstack(&attributes, &low, &size) == 0)
-        set_thread_stack_bounds(low, static_cast<char*>(low) + size);
+    if (pthread_attr_getstack(&attributes, &low, &size) == 0) {
+        t.stack_low = low;
+        t.stack_high = static_cast<char*>(low) + size;
+        set_thread_stack_bounds(t.stack_low, t.stack_high);
+    }
     pthread_attr_destroy(&attributes);
 }
 
@@ -79,9 +83,10 @@ std::size_t worker_threads::spares() const noexcept {
 }
 
 void worker_threads::live(entry& e) noexcept {
-    keep_stack_bounds();
+    keep_stack_bounds(e);
     e.handle = pthread_self();
     e.tid = static_cast<pid_t>(syscall(SYS_gettid));
+    ask_to_be_prompt(0, own_nice());
     pthread_setname_np(pthread_self(), "genever-spare");
     {
         std::unique_lock g{lock_};

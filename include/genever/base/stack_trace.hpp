@@ -50,8 +50,8 @@ public:
 
     /// The stack of another thread that is blocked in a system call, from its program counter and stack pointer: what
     /// lies between the pointer and `bottom`, the frame of a function further out, is searched for the innermost chain
-    /// of frame pointers that leads there; functions without them are left out. The thread must live; if it goes on
-    /// meanwhile the trace is of no use.
+    /// of frame pointers that leads there; functions without them are left out. Both must lie on the thread's own stack, and
+    /// the thread must live; if it goes on meanwhile the trace is of no use.
     static stack_trace of_blocked_thread(const void* program_counter, const void* stack_pointer,
                                          const void* bottom) noexcept;
 

@@ -58,6 +58,9 @@ bool still_waits(wait_ticket t) noexcept;
 bool wait_for_job(process& p, std::coroutine_handle<> h, std::unique_ptr<blocking_job> job,
                   blocking_failure& failure) noexcept;
 
+/// Whether the calling thread has been relieved of its worker and runs at a low priority.
+bool on_lowered_thread() noexcept;
+
 template <class F>
 class callable_job final : public blocking_job {
 public:
@@ -105,7 +108,7 @@ private:
 
 /// A call that is to be awaited once. `Safe`: also GCC 12 may make it inside the co_await expression.
 template <class F, bool Safe>
-class [[nodiscard("co_await it")]] blocking_call {
+class [[nodiscard("co_await it")]] blocking_call : mail_waiter {
 public:
     using result = typename callable_job<F>::result;
     static_assert(!std::is_reference_v<result>,
@@ -125,9 +128,20 @@ public:
         template <task_promise_type P>
         bool await_suspend(std::coroutine_handle<P> h) const noexcept {
             blocking_call& c = *call;
+            auto& p = static_cast<process&>(*h.promise().self);
             if (c.job_) c.job_->to = &c.outcome_;
-            return wait_for_job(static_cast<process&>(*h.promise().self), h, std::move(c.job_),
-                                c.outcome_.failure);
+            if (!on_lowered_thread()) return wait_for_job(p, h, std::move(c.job_), c.outcome_.failure);
+            // A thread that the pool starts from here would inherit the low priority: elsewhere, when it is its turn.
+            p.resume_point = c.leaf_ = h;
+            c.over = [](mail_waiter& w, process& self) {
+                auto& again = static_cast<blocking_call&>(w);
+                if (wait_for_job(self, again.leaf_, std::move(again.job_), again.outcome_.failure))
+                    return false;
+                self.resume_point = again.leaf_;
+                return true;
+            };
+            wait_for_mail(p, c, parking::requeue);
+            return true;
         }
         result await_resume() const {
             call->outcome_.failure.rethrow_if_any();
@@ -146,6 +160,7 @@ public:
 private:
     std::unique_ptr<callable_job<F>> job_;
     blocking_outcome<result> outcome_;
+    std::coroutine_handle<> leaf_;
 };
 
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13

@@ -51,8 +51,10 @@ struct stall_report {
     genever::pid pid;
     std::string label;
     std::vector<std::string> names;
-    /// How long it had lasted when it was reported; there is one report for each stall.
+    /// How long it had lasted when it was reported, and how much CPU time it had used meanwhile. There is one report for
+    /// each stall.
     duration lasted{};
+    duration cpu{};
     bool in_system_call = false;
     /// Where it was; empty when it could not be found out.
     stack_trace stack;
@@ -71,8 +73,9 @@ struct runtime_options {
     crash_handler on_crash = {};
     /// Empty: reports go to the log.
     stall_handler on_stall = {};
-    /// For how long a process may keep its thread before that is reported. (Its worker is given another thread long
-    /// before: after one to two milliseconds, when something waits for it.)
+    /// For how long a process may compute without an await, in CPU time, or be blocked in a system call, before that is
+    /// reported. (Its worker is given another thread long before: after one to two milliseconds, when something waits for
+    /// it.)
     duration report_stall_after = std::chrono::milliseconds{20};
     /// How many threads may be stuck beside the workers at the same time; when there are more, their workers wait.
     std::size_t most_stuck_threads = 1024;
