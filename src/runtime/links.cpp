@@ -44,6 +44,7 @@ void deliver_down(pid watcher, monitor_ref ref, pid watched, const exit_reason& 
     {
         spin_guard g{p->lock};
         if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value)) {
+            end_alias_of_monitor(*p->extras, ref.value);
             push = deliver_system(*p, m);
             m = nullptr;
         }
@@ -132,10 +133,8 @@ void unlink(pid other) {
     }
 }
 
-monitor_ref monitor(pid other) {
-    process& me = require_process("monitor");
+void detail::begin_monitor(process& me, pid other, monitor_ref ref) {
     const pid id = pid_of(me);
-    const monitor_ref ref = new_monitor_ref();
     {
         spin_guard g{me.lock};
         extras_of(me).monitoring.insert(ref.value, other);
@@ -147,6 +146,12 @@ monitor_ref monitor(pid other) {
         if (there) extras_of(*p).watchers.insert(ref.value, id);
     }
     if (!there) deliver_down(id, ref, other, exit_kind::noproc);
+}
+
+monitor_ref monitor(pid other) {
+    process& me = require_process("monitor");
+    const monitor_ref ref = new_monitor_ref();
+    begin_monitor(me, other, ref);
     return ref;
 }
 
@@ -159,6 +164,7 @@ void demonitor(monitor_ref ref) {
             if (const pid* whom = me.extras->monitoring.find(ref.value)) {
                 watched = *whom;
                 me.extras->monitoring.erase(ref.value);
+                end_alias_of_monitor(*me.extras, ref.value);
             }
         }
     }

@@ -2,6 +2,7 @@
 #include <genever/runtime/process.hpp>
 
 #include "arena.hpp"
+#include "bounded_mailbox.hpp"
 #include "signals.hpp"
 
 #include <stdexcept>
@@ -85,6 +86,9 @@ runtime_core& require_core(const char* what) {
 
 poller& next_poller() { return require_core("registering a descriptor").spread().poll; }
 
+process_extras::process_extras() noexcept = default;
+process_extras::~process_extras() = default;
+
 process_extras& extras_of(process& p) {
     if (!p.extras) p.extras = new process_extras;
     return *p.extras;
@@ -156,8 +160,8 @@ void release_claim(process& p) noexcept {
 
 namespace {
 
-/// Under p's lock. True when p has to be pushed.
-bool deliver_user(process& p, message* m) noexcept {
+/// Under p's lock, for a mailbox without a limit. True when p has to be pushed.
+bool deliver_unbounded(process& p, message* m) noexcept {
     ++p.arrived;
     if (p.wants == mail_wanted::any) { // parked, and nothing lies in the inbox: its mail is ours to touch
         p.mail.push_back(m);
@@ -169,7 +173,28 @@ bool deliver_user(process& p, message* m) noexcept {
     return false;
 }
 
+delivery hand_over(pid to, message* m, waiting_send* w) noexcept {
+    process* p = find_block(to);
+    if (!p) return {send_result::noproc, false, m};
+    delivery d{send_result::delivered};
+    {
+        spin_guard g{p->lock};
+        if (!alive(*p, to)) return {send_result::noproc, false, m};
+        if (is_bounded(*p)) [[unlikely]]
+            d = deliver_bounded(*p, m, w);
+        else
+            d.push = deliver_unbounded(*p, m);
+    }
+    if (d.push) push_ready(*p);
+    return d;
+}
+
 } // namespace
+
+delivery deliver_user(process& p, message* m) noexcept {
+    if (is_bounded(p)) return deliver_bounded(p, m, nullptr);
+    return {send_result::delivered, deliver_unbounded(p, m)};
+}
 
 bool deliver_system(process& p, message* m) noexcept {
     p.system.push_back(m);
@@ -178,35 +203,36 @@ bool deliver_system(process& p, message* m) noexcept {
     return p.wants != mail_wanted::none && consume(p, wake_reason::ready);
 }
 
-namespace {
+delivery offer(pid to, message* m) noexcept { return hand_over(to, m, nullptr); }
 
-/// False, and `m` stays the caller's, when nobody lives under `to`.
-template <bool (*Deliver)(process&, message*) noexcept>
-bool deliver(pid to, message* m) noexcept {
-    process* p = find_block(to);
-    if (!p) return false;
-    bool push;
-    {
-        spin_guard g{p->lock};
-        if (!alive(*p, to)) return false;
-        push = Deliver(*p, m);
-    }
-    if (push) push_ready(*p);
-    return true;
+send_result post(pid to, message* m) noexcept {
+    const delivery d = hand_over(to, m, nullptr);
+    if (d.left) [[unlikely]]
+        drop_left(d);
+    return d.result;
 }
 
-} // namespace
-
-bool post_or_keep(pid to, message* m) noexcept { return deliver<deliver_user>(to, m); }
-
-bool post(pid to, message* m) noexcept {
-    if (deliver<deliver_user>(to, m)) return true;
-    m->type->drop(m, exit_kind::noproc);
-    return false;
+send_result post_or_wait(pid to, message* m, waiting_send& w) noexcept {
+    const delivery d = hand_over(to, m, &w);
+    if (d.left) [[unlikely]]
+        drop_left(d);
+    return d.result;
 }
 
 bool post_system(pid to, message* m) noexcept {
-    if (deliver<deliver_system>(to, m)) return true;
+    if (process* p = find_block(to)) {
+        bool push = false;
+        bool taken = false;
+        {
+            spin_guard g{p->lock};
+            if (alive(*p, to)) {
+                taken = true;
+                push = deliver_system(*p, m);
+            }
+        }
+        if (push) push_ready(*p);
+        if (taken) return true;
+    }
     m->type->drop(m, exit_kind::noproc);
     return false;
 }
@@ -234,6 +260,11 @@ process_birth::~process_birth() {
 
 pid process_birth::start(task<> root, const spawn_options* options) {
     newborn = nullptr;
+    std::unique_ptr<bounded_mailbox> limit;
+    if (options && options->mailbox.capacity != mailbox_limit::unlimited) {
+        limit = std::make_unique<bounded_mailbox>();
+        set_limit(*limit, options->mailbox);
+    }
     if (root.empty()) root = process_main([] {}); // it was done before it began
     process& p = *std::exchange(p_, nullptr);
     const pid id = pid_of(p);
@@ -259,6 +290,10 @@ pid process_birth::start(task<> root, const spawn_options* options) {
             x.label = options->label;
             x.quiet = options->quiet;
             if (options->watcher) x.watchers.insert(options->monitor.value, options->watcher);
+        }
+        if (limit) {
+            extras_of(p).bounded = std::move(limit);
+            p.mailbox_news.store(bounded_mail, std::memory_order_relaxed);
         }
     }
     // release: pairs with the acquire of those who look at all cells (`processes`, `kill_all`); nobody else knows the pid
@@ -342,6 +377,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     drop_all(mail, reason);
     drop_all(inbox, reason);
     if (x) {
+        if (x->bounded) end_line(p, *x->bounded, reason);
         for (const auto& [other, nothing] : x->links) deliver_link_exit(other, id, reason);
         for (auto [ref, watched] : x->monitoring) forget_watcher(watched, ref);
         for (auto [ref, watcher] : x->watchers) deliver_down(watcher, monitor_ref{ref}, id, reason);

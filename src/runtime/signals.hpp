@@ -21,6 +21,10 @@ bool add_link(pid to, pid from);
 void deliver_link_exit(pid to, pid from, const exit_reason& why);
 /// Tells `watcher` of the end of `watched`, unless it has ended the monitor meanwhile.
 void deliver_down(pid watcher, monitor_ref ref, pid watched, const exit_reason& why);
+/// Lets `me`, the calling process, monitor `other` under `ref`.
+void begin_monitor(process& me, pid other, monitor_ref ref);
+/// Under the lock: a monitor has ended, and with it its alias, if it has one that lives no longer.
+void end_alias_of_monitor(process_extras& x, std::uint64_t ref) noexcept;
 /// Takes a monitor out of the list of the process that it watches.
 void forget_watcher(pid watched, std::uint64_t ref) noexcept;
 

@@ -19,6 +19,7 @@ enum class exit_kind : std::uint8_t {
     killed,   ///< it was killed: nobody could catch that
     noproc,   ///< there was no such process
     timeout,  ///< an answer did not come in time
+    overloaded, ///< a full mailbox did not take a message, or dropped it
     error,    ///< an exception left it, or somebody said that it failed
 };
 

@@ -4,6 +4,7 @@
 #include <genever/base/exit_reason.hpp>
 #include <genever/base/pid.hpp>
 #include <genever/runtime/detail/process.hpp>
+#include <genever/runtime/mailbox_limit.hpp>
 #include <genever/runtime/message.hpp>
 #include <genever/runtime/task.hpp>
 
@@ -30,6 +31,8 @@ struct spawn_options {
     monitor_ref monitor = {};
     /// A crash is somebody's to report (its supervisor's): no report by the runtime.
     bool quiet = false;
+    /// How many messages its mailbox takes, and what happens then (mailbox.hpp). Capacity 0 throws std::invalid_argument.
+    mailbox_limit mailbox = {};
 };
 
 /// What is known of a living process. A snapshot: it may be past when it is read.
@@ -132,10 +135,11 @@ std::pair<pid, monitor_ref> spawn_monitor(F&& f, Args&&... args) {
     return {p, options.monitor};
 }
 
-/// Sends a value to a process. Never blocks, never fails: what is sent to a process that has ended is dropped.
-/// False tells that it was, true only that it had not ended yet. Callable on any thread.
+/// Sends a value to a process. Never blocks: what is sent to a process that has ended, or whose full mailbox does not take
+/// it, is dropped, and the result, which converts to false then, says so. `delivered` only tells that it has come into
+/// the mailbox. Callable on any thread. (`send_wait` waits for room.)
 template <class T>
-bool send(pid to, T&& value) {
+send_result send(pid to, T&& value) {
     return detail::post(to,
                         detail::new_message<detail::value_message<std::decay_t<T>>>(std::forward<T>(value)));
 }

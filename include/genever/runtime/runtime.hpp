@@ -82,7 +82,7 @@ struct runtime_options {
 namespace detail {
 
 inline const spawn_options quiet_options{
-    .label = "main", .link = {}, .watcher = {}, .monitor = {}, .quiet = true};
+    .label = "main", .link = {}, .watcher = {}, .monitor = {}, .quiet = true, .mailbox = {}};
 
 /// Where the reason of a process's end is left for a thread that waits for it.
 class end_slot {
