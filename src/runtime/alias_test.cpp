@@ -166,7 +166,8 @@ TEST(Alias, TakesOneReplyOfManyThreads) {
             for (int i = 0; i < 4;)
                 co_await receive([&, r = ref](const down& d) { ++(d.ref == r ? downs : i); });
             const bool replied = co_await receive([](int) { return true; }, after(0s, [] { return false; }));
-            if (!replied) downs += co_await receive([](const down&) { return 1; }, after(0s, [] { return 0; }));
+            if (!replied)
+                downs += co_await receive([](const down&) { return 1; }, after(0s, [] { return 0; }));
             EXPECT_EQ(replied, taken == 1);
             EXPECT_EQ(downs + taken, 1); // the reply or the end, never both
             EXPECT_EQ(info(self())->mailbox_length, 0U);

@@ -314,8 +314,8 @@ mailbox_limit set_mailbox_limit(mailbox_limit limit) {
         if (b && b->capacity == bounded_mailbox::unlimited && !b->first) {
             old = std::move(b);
             p.mailbox_news.store(
-                static_cast<std::uint8_t>(
-                    (p.mailbox_news.load(std::memory_order_relaxed) & ~bounded_mail) | user_news),
+                static_cast<std::uint8_t>((p.mailbox_news.load(std::memory_order_relaxed) & ~bounded_mail) |
+                                          user_news),
                 std::memory_order_relaxed);
         }
     }

@@ -193,8 +193,7 @@ TEST(BoundedMailbox, NeverLosesASystemMessage) {
                     send(self(), 2);
                     co_await sleep_for(1s);
                     for (int i = 0; i < 30; ++i)
-                        co_await receive([&](const exit_signal&) { ++exits; },
-                                         [&](const down&) { ++downs; });
+                        co_await receive([&](const exit_signal&) { ++exits; }, [&](const down&) { ++downs; });
                     send(me, length_of(self()));
                     co_await sleep_for(1h);
                 });
@@ -221,7 +220,8 @@ TEST(SendWait, WaitsForRoomWhateverThePolicy) {
         under_seeds([policy](simulation& sim) {
             std::vector<int> got;
             sim.run([&]() -> task<> {
-                const pid p = spawn({.mailbox = {.capacity = 2, .policy = policy}}, receive_later, std::ref(got));
+                const pid p =
+                    spawn({.mailbox = {.capacity = 2, .policy = policy}}, receive_later, std::ref(got));
                 const time_point start = now();
                 for (int i = 0; i < 6; ++i) EXPECT_EQ(co_await send_wait(p, i), send_result::delivered);
                 EXPECT_EQ(now() - start, 1s);
@@ -314,20 +314,23 @@ TEST(SendWait, NeitherLosesNorDoublesWhateverHappensToTheSender) {
             std::map<int, int> sent;    // ... and how many it was told have been sent
             std::map<int, bool> killed; // ... in the middle of one
             sim.run([&]() -> task<> {
-                const mailbox_policy policy = sim.random(2) == 0 ? mailbox_policy::reject : mailbox_policy::wait;
-                const pid p = spawn({.mailbox = {.capacity = 1 + sim.random(2), .policy = policy}}, [&]() -> task<> {
-                    for (;;) {
-                        if (sim.random(3) == 0) co_await sleep_for(sim.random(3) * 1ms);
-                        co_await receive([&](const item& m) {
-                            EXPECT_EQ(m.number, ++got[m.from]) << "from " << m.from;
-                        });
-                    }
-                });
+                const mailbox_policy policy =
+                    sim.random(2) == 0 ? mailbox_policy::reject : mailbox_policy::wait;
+                const pid p =
+                    spawn({.mailbox = {.capacity = 1 + sim.random(2), .policy = policy}}, [&]() -> task<> {
+                        for (;;) {
+                            if (sim.random(3) == 0) co_await sleep_for(sim.random(3) * 1ms);
+                            co_await receive([&](const item& m) {
+                                EXPECT_EQ(m.number, ++got[m.from]) << "from " << m.from;
+                            });
+                        }
+                    });
                 std::vector<pid> senders;
                 for (int s = 0; s < 6; ++s)
                     senders.push_back(spawn([&, p, s]() -> task<> {
                         for (int i = 0; i < 20; ++i) {
-                            auto one = [](pid to, int from, int number, std::atomic<int>& n) -> task<send_result> {
+                            auto one = [](pid to, int from, int number,
+                                          std::atomic<int>& n) -> task<send_result> {
                                 co_return co_await send_wait<item>(to, from, number, counted{n});
                             };
                             auto work = one(p, s, sent[s] + 1, alive);
@@ -378,7 +381,8 @@ TEST(BoundedMailbox, LosesAFiringOfATimerThatItHasNoRoomFor) {
             // A deadline is no message.
             send(self(), 1);
             send(self(), 2);
-            EXPECT_TRUE(co_await receive([](const std::string&) { return false; }, after(1s, [] { return true; })));
+            EXPECT_TRUE(
+                co_await receive([](const std::string&) { return false; }, after(1s, [] { return true; })));
         });
     });
 }
@@ -453,20 +457,21 @@ TEST(SendWait, NeitherLosesNorDoublesBetweenThreads) {
         const monitor_ref end = monitor(p);
         std::vector<pid> all;
         for (int s = 0; s < senders; ++s)
-            all.push_back(spawn_monitor([&, p, s]() -> task<> {
-                              auto one = [](pid to, int from, int n, std::atomic<int>& c) -> task<send_result> {
-                                  co_return co_await send_wait<item>(to, from, n, counted{c});
-                              };
-                              int number = 1;
-                              for (int i = 0; i < each; ++i) {
-                                  auto work = one(p, s, number, alive);
-                                  const auto r = co_await with_timeout(s % 2 == 0 ? 1ms : 1h, std::move(work));
-                                  if (!r) continue;
-                                  EXPECT_TRUE(*r);
-                                  ++number;
-                                  ++sent;
-                              }
-                          }).first);
+            all.push_back(
+                spawn_monitor([&, p, s]() -> task<> {
+                    auto one = [](pid to, int from, int n, std::atomic<int>& c) -> task<send_result> {
+                        co_return co_await send_wait<item>(to, from, n, counted{c});
+                    };
+                    int number = 1;
+                    for (int i = 0; i < each; ++i) {
+                        auto work = one(p, s, number, alive);
+                        const auto r = co_await with_timeout(s % 2 == 0 ? 1ms : 1h, std::move(work));
+                        if (!r) continue;
+                        EXPECT_TRUE(*r);
+                        ++number;
+                        ++sent;
+                    }
+                }).first);
         co_await sleep_for(2ms);
         exit(all[1], exit_kind::killed);
         for (int s = 0; s < senders; ++s)

@@ -62,7 +62,8 @@ bool receive_wait::look_bounded(process& p) noexcept {
                 p, seen_,
                 [](const message& it, const void* self) noexcept {
                     const auto& w = *static_cast<const receive_wait*>(self);
-                    return !w.types_ || std::find(w.types_, w.types_ + w.count_, it.type) != w.types_ + w.count_;
+                    return !w.types_ ||
+                           std::find(w.types_, w.types_ + w.count_, it.type) != w.types_ + w.count_;
                 },
                 this);
         }

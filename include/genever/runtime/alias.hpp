@@ -82,5 +82,7 @@ send_result send(alias to, T&& value) {
 
 template <>
 struct std::hash<genever::alias> {
-    std::size_t operator()(genever::alias a) const noexcept { return a.number() * 0x9E3779B97F4A7C15ULL >> 7; }
+    std::size_t operator()(genever::alias a) const noexcept {
+        return a.number() * 0x9E3779B97F4A7C15ULL >> 7;
+    }
 };

@@ -31,11 +31,12 @@ struct mailbox_limit {
 /// What has become of a message. Converts to bool: whether it is in the receiver's mailbox.
 class send_result {
 public:
-    static const send_result delivered; ///< it is in the mailbox; the process may still end before it receives it
-    static const send_result noproc;    ///< nobody lives under that pid: it was dropped
-    static const send_result inactive;  ///< the alias is not active (any more): it was dropped
-    static const send_result full;      ///< the mailbox is full and has not taken it: it was dropped
-    static const send_result dropped;   ///< the same, under `drop_newest`
+    static const send_result
+        delivered; ///< it is in the mailbox; the process may still end before it receives it
+    static const send_result noproc;   ///< nobody lives under that pid: it was dropped
+    static const send_result inactive; ///< the alias is not active (any more): it was dropped
+    static const send_result full;     ///< the mailbox is full and has not taken it: it was dropped
+    static const send_result dropped;  ///< the same, under `drop_newest`
 
     // NOLINTNEXTLINE(google-explicit-constructor): most only ask whether it has arrived
     constexpr operator bool() const noexcept { return what_ == what::delivered; }

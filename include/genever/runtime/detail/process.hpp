@@ -61,7 +61,8 @@ enum class mail_wanted : std::uint8_t { none, system_only, any };
 inline constexpr std::uint8_t user_news = 1;   // something has come to `inbox` since the owner last looked
 inline constexpr std::uint8_t system_news = 2; // the same of `system`
 inline constexpr std::uint8_t system_left = 4; // the owner has seen messages in `system` and left them there
-inline constexpr std::uint8_t bounded_mail = 8; // no news: the user lane has a limit (src/runtime/bounded_mailbox.hpp)
+inline constexpr std::uint8_t bounded_mail =
+    8; // no news: the user lane has a limit (src/runtime/bounded_mailbox.hpp)
 /// Bits of `process::attention`.
 inline constexpr std::uint8_t signal_waits = 1; // a kill or an interrupt
 inline constexpr std::uint8_t simulated = 2;    // for life: every await is a choice of the simulation's
@@ -122,10 +123,10 @@ struct alignas(64) process : process_head {
     mail_waiter* waiter;
     process_extras* extras; // links, monitors, names...: under `lock`; made when first needed
     // ---- counters
-    locked_counter<std::uint32_t> arrived; // user messages ever put into the mailbox
-    std::atomic<std::uint32_t> consumed;   // user messages ever received; written by the owner
+    locked_counter<std::uint32_t> arrived;    // user messages ever put into the mailbox
+    std::atomic<std::uint32_t> consumed;      // user messages ever received; written by the owner
     locked_counter<std::uint32_t> operations; // awaits so far: the owner writes it; every 128th yields
-    parking asked;                         // the owner's: what the coroutine asked for as it suspended
+    parking asked;                            // the owner's: what the coroutine asked for as it suspended
     // Written under `lock`, read by the owner without it, as hints.
     std::atomic<std::uint8_t> attention;
     std::atomic<std::uint8_t> mailbox_news;
