@@ -128,7 +128,7 @@ TEST(Alias, OfAMonitorLivesAsItsModeSays) {
                 EXPECT_EQ(bool{send(b, 3)}, outlives);
 
                 auto [third, c] = monitor(other, mode);
-                EXPECT_EQ(info(other)->watchers, mode == monitor_alias::reply_demonitor ? 1U : 2U);
+                EXPECT_EQ(info(other)->monitored_by.size(), mode == monitor_alias::reply_demonitor ? 1U : 2U);
                 exit(other, exit_kind::killed);
                 std::set<std::uint64_t> told;
                 for (;;) {

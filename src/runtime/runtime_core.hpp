@@ -200,6 +200,7 @@ void refresh_interrupt(process& p) noexcept;
 /// Under p's lock. True when p has to be pushed.
 bool mark_killed(process& p, exit_reason reason, bool by_link);
 void push_ready(process& p) noexcept;
+std::vector<process_info> list_processes(const runtime_core& core);
 
 std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept;
 void fire_entry(std::shared_ptr<timer_entry> e);

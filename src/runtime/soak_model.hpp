@@ -225,8 +225,8 @@ public:
         EXPECT_EQ(seen.has_value(), e.alive) << name(i);
         if (!seen || !e.alive) return;
         EXPECT_EQ(seen->trap_exit, e.trapping) << name(i);
-        EXPECT_EQ(seen->links, e.links.size()) << name(i);
-        EXPECT_EQ(seen->watchers, e.watchers.size()) << name(i);
+        EXPECT_EQ(seen->links.size(), e.links.size()) << name(i);
+        EXPECT_EQ(seen->monitored_by.size(), e.watchers.size()) << name(i);
         // A process that is about to run may have one in its hands.
         const std::size_t in_hands = !at_rest && e.waits_for != 0 ? 1 : 0;
         EXPECT_LE(seen->mailbox_length, e.waiting_numbers) << name(i);

@@ -6,17 +6,16 @@
 #include <genever/runtime/detail/process.hpp>
 #include <genever/runtime/mailbox_limit.hpp>
 #include <genever/runtime/message.hpp>
+#include <genever/runtime/process_info.hpp>
 #include <genever/runtime/task.hpp>
 
 #include <coroutine>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace genever {
 
@@ -33,18 +32,6 @@ struct spawn_options {
     bool quiet = false;
     /// How many messages its mailbox takes, and what happens then (mailbox.hpp). Capacity 0 throws std::invalid_argument.
     mailbox_limit mailbox = {};
-};
-
-/// What is known of a living process. A snapshot: it may be past when it is read.
-struct process_info {
-    genever::pid pid;
-    std::string label;
-    std::vector<std::string> names;
-    bool parked = false;
-    bool trap_exit = false;
-    std::size_t mailbox_length = 0;
-    std::size_t links = 0;
-    std::size_t watchers = 0;
 };
 
 namespace detail {
@@ -166,9 +153,11 @@ monitor_ref monitor(pid other);
 /// Ends the monitor: its `down` never comes afterwards, and is taken from the mailbox if it is there.
 void demonitor(monitor_ref ref);
 
-/// Gives `p` a name that others find it by. False when the name is taken or `p` is not alive. A name is
-/// free again when its process has ended, before anybody hears of the end.
+/// Gives `p`, a process of this runtime, a name that others find it by; it may have several. False when the name is taken
+/// (by `p` itself, too, as in Erlang) or empty, or `p` is not alive or another runtime's. A name is free again when its
+/// process has ended, before anybody hears of the end.
 bool register_name(std::string_view name, pid p);
+/// Anybody may take a name away. False when nobody had it.
 bool unregister_name(std::string_view name);
 /// Who has the name in this runtime; `pid{}`: nobody.
 pid whereis(std::string_view name);
@@ -177,10 +166,6 @@ pid whereis(std::string_view name);
 bool is_alive(pid p) noexcept;
 /// What crash reports and lists call the calling process.
 void set_label(std::string_view label);
-/// A snapshot of a living process, or nothing.
-std::optional<process_info> info(pid p);
-/// All living processes of this runtime, by slot. Takes time in proportion to the most that ever lived.
-std::vector<pid> processes();
 
 namespace detail {
 struct yield_awaiter {

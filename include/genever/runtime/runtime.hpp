@@ -199,6 +199,9 @@ public:
     /// Waits until `p` has ended and says why. `noproc` when it is gone already.
     exit_reason wait(pid p);
 
+    /// What is known of each living process of this runtime (see the function of that name). Any thread.
+    std::vector<process_info> process_list() const;
+
     unsigned workers() const noexcept;
 
 private:
