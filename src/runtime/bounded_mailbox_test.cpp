@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -247,6 +248,34 @@ TEST(SendWait, ServesThoseWhoWaitInTheirOrder) {
         });
         EXPECT_EQ(got, (std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
     });
+}
+
+TEST(SendWait, PassesTheTurnOnWhenItsSenderIsKilled) {
+    under_seeds(
+        [](simulation& sim) {
+            std::vector<int> got;
+            sim.run([&]() -> task<> {
+                const pid p =
+                    spawn({.mailbox = {.capacity = 1 + sim.random(3)}}, receive_later, std::ref(got));
+                const std::size_t room = info(p)->mailbox.capacity;
+                std::vector<pid> senders;
+                for (int i = 0; i < 8; ++i) {
+                    senders.push_back(spawn([p, i]() -> task<> { co_await send_wait(p, i); }));
+                    co_await sleep_for(1ms);
+                }
+                // The receiver begins at the same moment.
+                co_await sleep_for(1s - (now().time_since_epoch() % 1s));
+                for (std::size_t i = room; i < 8; ++i) {
+                    if (sim.random(2) == 0) exit(senders[i], exit_kind::killed);
+                    for (auto n = sim.random(3); n > 0; --n) co_await yield();
+                }
+                co_await sleep_for(10s);
+                for (pid s : senders) EXPECT_FALSE(is_alive(s));
+                EXPECT_EQ(length_of(p), 0U);
+            });
+            EXPECT_TRUE(std::ranges::is_sorted(got));
+        },
+        300);
 }
 
 TEST(SendWait, EndsWithItsReceiver) {
