@@ -3,9 +3,21 @@
 
 #include <genever/base/defer.hpp>
 #include <genever/base/log.hpp>
+#include <genever/csp/cancellable.hpp>
+#include <genever/csp/cancellation.hpp>
 #include <genever/csp/chan.hpp>
+#include <genever/csp/condition.hpp>
+#include <genever/csp/error_group.hpp>
 #include <genever/csp/go.hpp>
+#include <genever/csp/mutex.hpp>
+#include <genever/csp/once.hpp>
+#include <genever/csp/select.hpp>
+#include <genever/csp/semaphore.hpp>
+#include <genever/csp/shared_mutex.hpp>
+#include <genever/csp/ticker.hpp>
 #include <genever/csp/wait_group.hpp>
+#include <genever/csp/when_all.hpp>
+#include <genever/csp/when_any.hpp>
 #include <genever/http/server.hpp>
 #include <genever/otp/gen_server.hpp>
 #include <genever/otp/run.hpp>

@@ -55,6 +55,8 @@ struct standard_error {
         logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %l %v", spdlog::pattern_time_type::utc);
         logger->flush_on(spdlog::level::warn);
     }
+    // Its thread first, which writes what is queued: it uses the logger.
+    ~standard_error() { pool.reset(); }
 };
 
 standard_error& standard() {

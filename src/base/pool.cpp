@@ -1,4 +1,4 @@
-// Size classes of 32 bytes up to 2 KiB; per thread a stack of free blocks for each class; a shared depot that
+// Size classes of 32 bytes up to 2 KiB; per thread two stacks of free blocks for each class; a shared depot that
 // takes and gives whole batches. Blocks are carved from 64 KiB chunks which are kept for the program's life: a
 // program's peak of frames and messages comes back.
 #include <genever/base/pool.hpp>
@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define GENEVER_POOL_USES_HEAP 1
@@ -35,16 +36,53 @@ constexpr std::size_t chunk_size = 64 * 1024;
 
 struct free_block {
     free_block* next;
-    // In the first block of a batch that lies in the depot: the next batch.
+    // In the first block of a batch that lies in the depot.
     free_block* next_batch;
+    std::size_t size;
 };
 
 /// How many blocks travel between a thread and the depot at once.
-constexpr unsigned batch_of(std::size_t cls) { return cls < 8 ? 64 : 16; }
+constexpr std::size_t batch_of(std::size_t cls) { return cls < 8 ? 64 : 16; }
 
-struct depot {
-    spinlock lock;
-    free_block* batches = nullptr;
+/// Free blocks, last in, first out. It moves as a whole, without a look at the blocks.
+struct magazine {
+    free_block* head = nullptr;
+    std::size_t size = 0;
+
+    void push(void* block) noexcept {
+        auto* b = new (block) free_block; // the rest of it means something in the depot only
+        b->next = head;
+        head = b;
+        ++size;
+    }
+    free_block* pop() noexcept {
+        free_block* b = head;
+        head = b->next;
+        --size;
+        return b;
+    }
+};
+
+class depot {
+public:
+    void give(magazine m) noexcept {
+        m.head->size = m.size;
+        spin_guard g{lock_};
+        m.head->next_batch = batches_;
+        batches_ = m.head;
+    }
+    /// Empty when there is none.
+    magazine take() noexcept {
+        spin_guard g{lock_};
+        free_block* b = batches_;
+        if (!b) return {};
+        batches_ = b->next_batch;
+        return {b, b->size};
+    }
+
+private:
+    spinlock lock_;
+    free_block* batches_ = nullptr;
 };
 
 // Never destroyed: threads give their blocks back at their end, which may come after that of statics.
@@ -54,15 +92,52 @@ std::array<depot, classes>& depots() {
     return *d;
 }
 
-struct thread_cache {
-    struct stack {
-        free_block* head = nullptr;
-        unsigned size = 0;
-    };
-    std::array<stack, classes> stacks;
+/// Cuts a new chunk into batches, keeps one and gives the others to the depot.
+magazine carve(std::size_t cls) {
+    const std::size_t size = (cls + 1) * granule;
+    auto* chunk = static_cast<char*>(std::aligned_alloc(4096, chunk_size));
+    if (!chunk) throw std::bad_alloc{};
+    magazine m;
+    for (std::size_t at = chunk_size / size * size; at != 0; at -= size) {
+        if (m.size == batch_of(cls)) {
+            depots()[cls].give(m);
+            m = {};
+        }
+        m.push(chunk + at - size);
+    }
+    return m;
+}
 
-    free_block* refill(std::size_t cls);
-    void spill(std::size_t cls);
+magazine take_batch(std::size_t cls) {
+    magazine m = depots()[cls].take();
+    return m.head ? m : carve(cls);
+}
+
+/// Two magazines for each class (Bonwick and Adams, "Magazines and Vmem", 2001): a thread that takes and frees in
+/// turns at the edge of one does not trade with the depot each time.
+struct thread_cache {
+    struct pair {
+        magazine loaded;
+        magazine previous;
+    };
+    std::array<pair, classes> pairs;
+
+    void* take(std::size_t cls) {
+        pair& p = pairs[cls];
+        if (!p.loaded.head) [[unlikely]] {
+            std::swap(p.loaded, p.previous);
+            if (!p.loaded.head) p.loaded = take_batch(cls);
+        }
+        return p.loaded.pop();
+    }
+    void give(void* block, std::size_t cls) noexcept {
+        pair& p = pairs[cls];
+        if (p.loaded.size == batch_of(cls)) [[unlikely]] {
+            std::swap(p.loaded, p.previous);
+            if (p.loaded.head) depots()[cls].give(std::exchange(p.loaded, {}));
+        }
+        p.loaded.push(block);
+    }
     ~thread_cache();
 };
 
@@ -72,7 +147,8 @@ thread_local bool thread_ended = false;
 
 thread_cache::~thread_cache() {
     for (std::size_t cls = 0; cls < classes; ++cls)
-        while (stacks[cls].head) spill(cls);
+        for (const magazine& m : {pairs[cls].loaded, pairs[cls].previous})
+            if (m.head) depots()[cls].give(m);
     current_cache = nullptr;
     thread_ended = true;
 }
@@ -89,94 +165,17 @@ thread_cache* cache() {
     return make_cache();
 }
 
-free_block* carve(std::size_t cls) {
-    const std::size_t size = (cls + 1) * granule;
-    auto* chunk = static_cast<char*>(std::aligned_alloc(4096, chunk_size));
-    if (!chunk) throw std::bad_alloc{};
-    const unsigned per_batch = batch_of(cls);
-    free_block* batches = nullptr;
-    free_block* batch = nullptr;
-    unsigned in_batch = 0;
-    for (std::size_t at = chunk_size / size * size; at != 0; at -= size) {
-        auto* b = new (chunk + at - size) free_block{batch, nullptr};
-        batch = b;
-        if (++in_batch == per_batch || at == size) {
-            b->next_batch = batches;
-            batches = b;
-            batch = nullptr;
-            in_batch = 0;
-        }
-    }
-    free_block* mine = batches;
-    if (mine->next_batch) {
-        free_block* last = mine->next_batch;
-        while (last->next_batch) last = last->next_batch;
-        auto& d = depots()[cls];
-        spin_guard g{d.lock};
-        last->next_batch = d.batches;
-        d.batches = mine->next_batch;
-    }
-    return mine;
-}
-
-free_block* take_batch(std::size_t cls) {
-    auto& d = depots()[cls];
-    {
-        spin_guard g{d.lock};
-        if (free_block* b = d.batches) {
-            d.batches = b->next_batch;
-            return b;
-        }
-    }
-    return carve(cls);
-}
-
-free_block* thread_cache::refill(std::size_t cls) {
-    free_block* b = take_batch(cls);
-    unsigned n = 0;
-    for (free_block* i = b; i; i = i->next) ++n;
-    stacks[cls] = {b->next, n - 1};
-    return b;
-}
-
-/// Gives one batch, or what is there of it, to the depot.
-void thread_cache::spill(std::size_t cls) {
-    auto& s = stacks[cls];
-    free_block* first = s.head;
-    free_block* last = first;
-    unsigned n = 1;
-    for (; n < batch_of(cls) && last->next; ++n) last = last->next;
-    s = {last->next, s.size - n};
-    last->next = nullptr;
-    auto& d = depots()[cls];
-    spin_guard g{d.lock};
-    first->next_batch = d.batches;
-    d.batches = first;
-}
-
 } // namespace
 
 void* pool_allocate(std::size_t size) {
     if (size > largest || size == 0) return ::operator new(size);
     const std::size_t cls = (size - 1) / granule;
-    thread_cache* c = cache();
-    if (!c) [[unlikely]] { // a thread in its last moments: one block on its own
-        free_block* b = take_batch(cls);
-        if (b->next) {
-            auto& d = depots()[cls];
-            spin_guard g{d.lock};
-            b->next->next_batch = d.batches;
-            d.batches = b->next;
-        }
-        return b;
-    }
-    auto& s = c->stacks[cls];
-    if (free_block* b = s.head) [[likely]] {
-        s.head = b->next;
-        --s.size;
-        return b;
-    }
-    return c->refill(cls);
+    if (thread_cache* c = cache()) [[likely]]
+        return c->take(cls);
+    magazine m = take_batch(cls); // a thread in its last moments: one block on its own
+    void* block = m.pop();
+    if (m.head) depots()[cls].give(m);
+    return block;
 }
 
 void pool_free(void* block, std::size_t size) noexcept {
@@ -185,20 +184,13 @@ void pool_free(void* block, std::size_t size) noexcept {
         return;
     }
     const std::size_t cls = (size - 1) / granule;
-    auto* b = static_cast<free_block*>(block);
-    thread_cache* c = cache();
-    if (!c) [[unlikely]] {
-        *b = {nullptr, nullptr};
-        auto& d = depots()[cls];
-        spin_guard g{d.lock};
-        b->next_batch = d.batches;
-        d.batches = b;
+    if (thread_cache* c = cache()) [[likely]] {
+        c->give(block, cls);
         return;
     }
-    auto& s = c->stacks[cls];
-    b->next = s.head;
-    s.head = b;
-    if (++s.size > 2 * batch_of(cls)) c->spill(cls);
+    magazine m;
+    m.push(block);
+    depots()[cls].give(m);
 }
 
 #endif

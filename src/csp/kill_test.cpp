@@ -1,100 +1,391 @@
-// A kill at each awaiter's suspension point, whoever would have ended the suspension.
+// A destruction at each awaiter's suspension point, by a kill, a deadline or a cancellation, whoever would have ended the
+// suspension, and whenever: before, at the same moment, or after it was served and before it ran. For each awaiter of the
+// room (and the runtime's own): all destructors ran once, nothing is left over, nobody wakes the dead, nothing that was
+// handed over is lost, and what it waited at still works.
+#include <genever/csp/cancellable.hpp>
 #include <genever/csp/chan.hpp>
+#include <genever/csp/condition.hpp>
+#include <genever/csp/error_group.hpp>
+#include <genever/csp/mutex.hpp>
+#include <genever/csp/once.hpp>
+#include <genever/csp/select.hpp>
+#include <genever/csp/semaphore.hpp>
+#include <genever/csp/shared_mutex.hpp>
+#include <genever/csp/ticker.hpp>
 #include <genever/csp/wait_group.hpp>
+#include <genever/csp/when_all.hpp>
+#include <genever/csp/when_any.hpp>
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/time.hpp>
 #include <genever/runtime/timeout.hpp>
 
-#include "runtime/simulation_test_support.hpp"
+#include "csp/test_support.hpp"
 
 #include <gtest/gtest.h>
 
-#include <functional>
+#include <atomic>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 using namespace genever;
 using namespace std::chrono_literals;
+using genever::test::kill_and_wait;
 using genever::test::under_seeds;
 
 namespace {
 
-/// Counts the constructions and destructions of its copies.
-struct witness {
-    explicit witness(int& n) : alive(&n) { ++n; }
-    witness(const witness& o) : alive(o.alive) { ++*alive; }
-    witness& operator=(const witness&) = delete;
-    ~witness() { --*alive; }
-    int* alive;
+/// What the victim waits at. Everything is taken, full, empty or undone, until the trigger.
+struct place {
+    chan<int> full{0};  // nobody receives
+    chan<int> empty{2}; // nobody sends
+    chan<int> off = nil;
+    wait_group group;
+    mutex m;
+    mutex::guard m_held = m.try_lock();
+    shared_mutex sm;
+    shared_mutex::guard sm_held = sm.try_lock();
+    semaphore s{3};
+    semaphore::permit s_held = s.try_acquire(2);
+    mutex cm;
+    condition changed;
+    once first;
+    mutex first_blocked;
+    mutex::guard first_held = first_blocked.try_lock();
+    cancellation_source source;
+    error_group* members = nullptr;
+
+    std::atomic<int> alive{0};    // witnesses
+    std::atomic<int> given{0};    // values that the trigger handed over
+    std::atomic<int> consumed{0}; // and those that the victim had when it went on
+    std::atomic<int> taken{0};    // values that the trigger took from the victim's sends
+    std::atomic<int> acted{0};    // notifications that somebody acted upon
 };
 
-struct shared {
-    chan<int> full{0};
-    chan<int> empty{0};
-    wait_group group;
+/// Counts the constructions and destructions of its copies.
+struct witness {
+    explicit witness(std::shared_ptr<place> at) : at_(std::move(at)) { ++at_->alive; }
+    witness(const witness& o) : at_(o.at_) { ++at_->alive; }
+    witness& operator=(const witness&) = delete;
+    ~witness() { --at_->alive; }
+
+private:
+    std::shared_ptr<place> at_;
 };
+
+using at_place = std::shared_ptr<place>;
 
 struct awaiter_case {
     std::string name;
-    /// Suspends once, with a witness on both sides of the await.
-    std::function<task<>(shared&, int&)> wait;
-    /// What would end the suspension.
-    std::function<void(shared&, pid)> trigger;
+    /// Waits, with a witness in its frame.
+    task<> (*wait)(at_place);
+    /// What would end the wait.
+    void (*trigger)(place&, pid);
 };
 
-task<> sleeping(shared&, int& n) {
-    witness w{n};
+// ---- the runtime's
+
+task<> sleeping(at_place p) {
+    witness w{p};
     co_await sleep_for(1s);
 }
-task<> yielding(shared&, int& n) {
-    witness w{n};
+task<> yielding(at_place p) {
+    witness w{p};
     for (int i = 0; i < 1000; ++i) co_await yield();
 }
-task<> receiving(shared&, int& n) {
-    witness w{n};
+task<> receiving(at_place p) {
+    witness w{p};
     auto clause = [w](int) {};
     co_await receive(clause);
 }
-task<> receiving_with_an_end(shared&, int& n) {
-    witness w{n};
+task<> receiving_with_an_end(at_place p) {
+    witness w{p};
     co_await receive([](int) {}, after(1s, [] {}));
 }
-task<> sending(shared& s, int& n) {
-    witness w{n};
-    co_await s.full.send(1);
+
+// ---- channels and select
+
+task<> sending(at_place p) {
+    witness w{p};
+    co_await p->full.send(1);
 }
-task<> taking(shared& s, int& n) {
-    witness w{n};
-    auto v = co_await s.empty.recv();
-    (void)v;
+task<> taking(at_place p) {
+    witness w{p};
+    auto v = co_await p->empty.recv();
+    if (v) ++p->consumed;
 }
-task<> waiting_for_a_group(shared& s, int& n) {
-    witness w{n};
-    co_await s.group.wait();
+task<> taking_all(at_place p) {
+    witness w{p};
+    auto each = [w, p](int) { ++p->consumed; };
+    co_await p->empty.for_each(each);
 }
-task<> calling(shared& s, int& n) {
-    witness w{n};
-    co_await taking(s, n);
+task<> sending_to_nil(at_place p) {
+    witness w{p};
+    co_await p->off.send(1);
 }
-task<> within_a_deadline(shared& s, int& n) {
-    witness w{n};
-    auto work = calling(s, n);
-    co_await with_timeout(1s, std::move(work));
+task<> taking_from_nil(at_place p) {
+    witness w{p};
+    co_await p->off.recv();
+}
+task<> selecting(at_place p) {
+    witness w{p};
+    std::optional<int> v;
+    co_await select(recv(p->empty, v), send(p->full, 1), recv(p->off), after(1s));
+    if (v) ++p->consumed;
+}
+task<> selecting_one_twice(at_place p) {
+    witness w{p};
+    auto count = [w, p](std::optional<int> v) {
+        if (v) ++p->consumed;
+    };
+    auto nothing = [w] {};
+    co_await select(recv(p->empty, count), recv(p->empty, count), send(p->full, 1, nothing),
+                    send(p->full, 1, nothing));
+}
+task<> selecting_and_awaiting(at_place p) {
+    witness w{p};
+    auto then = [w, p](std::optional<int> v) -> task<> {
+        witness inner{w};
+        if (v) ++p->consumed;
+        co_await sleep_for(500ms);
+    };
+    auto late = [w]() -> task<> { co_return; };
+    co_await select(recv(p->empty, then), after(1s, late));
+}
+task<> selecting_over_a_vector(at_place p) {
+    witness w{p};
+    std::vector<std::optional<int>> v(3);
+    std::vector<any_case> cases;
+    for (auto& one : v) cases.push_back(recv(p->empty, one));
+    cases.push_back(send(p->full, 1));
+    co_await select(cases);
+    for (auto& one : v)
+        if (one) ++p->consumed;
+}
+task<> selecting_for_ever(at_place p) {
+    witness w{p};
+    co_await select();
+}
+
+// ---- locks
+
+task<> waiting_for_a_group(at_place p) {
+    witness w{p};
+    co_await p->group.wait();
+}
+task<> locking(at_place p) {
+    witness w{p};
+    auto g = co_await p->m.lock();
+    co_await yield();
+}
+task<> locking_exclusively(at_place p) {
+    witness w{p};
+    auto g = co_await p->sm.lock();
+    co_await yield();
+}
+task<> locking_shared(at_place p) {
+    witness w{p};
+    auto g = co_await p->sm.lock_shared();
+    co_await yield();
+}
+task<> acquiring(at_place p) {
+    witness w{p};
+    auto permit = co_await p->s.acquire(2);
+    co_await yield();
+}
+task<> waiting_for_a_condition(at_place p) {
+    witness w{p};
+    auto g = co_await p->cm.lock();
+    co_await p->changed.wait(g);
+    EXPECT_TRUE(g.owns_lock());
+    ++p->acted;
+}
+task<> waiting_for_a_condition_with_a_limit(at_place p) {
+    witness w{p};
+    auto g = co_await p->cm.lock();
+    const auto r = co_await p->changed.wait_for(g, 1s);
+    EXPECT_TRUE(g.owns_lock());
+    if (r == std::cv_status::no_timeout) ++p->acted;
+}
+task<> calling_once(at_place p) {
+    witness w{p};
+    auto f = [w, p]() -> task<> { auto g = co_await p->first_blocked.lock(); };
+    co_await p->first.call(f);
+}
+
+// ---- trees
+
+task<> waiting_for_a_cancel(at_place p) {
+    witness w{p};
+    cancellation_source below{p->source.token(), 2s};
+    co_await below.token().done();
+}
+task<> within_a_cancellable(at_place p) {
+    witness w{p};
+    [[maybe_unused]] auto r = co_await cancellable(p->source.token(), taking(p));
+}
+task<> within_a_deadline(at_place p) {
+    witness w{p};
+    [[maybe_unused]] auto r = co_await with_timeout(1s, taking(p));
+}
+task<> within_tasks(at_place p) {
+    witness w{p};
+    co_await taking(p);
+}
+task<> waiting_for_members(at_place p) {
+    witness w{p};
+    error_group g{p->source.token()};
+    g.set_limit(2);
+    for (int i = 0; i < 3; ++i)
+        g.go([p, t = g.token()]() -> task<> {
+            witness inner{p};
+            co_await t.done();
+        });
+    co_await g.wait();
+}
+task<> waiting_for_room(at_place p) {
+    witness w{p};
+    error_group g;
+    g.set_limit(1);
+    g.go([p]() -> task<> {
+        witness inner{p};
+        co_await sleep_for(24h);
+    });
+    co_await g.room();
+}
+task<> waiting_for_all(at_place p) {
+    witness w{p};
+    co_await when_all(taking(p), waiting_for_a_cancel(p), taking(p));
+}
+task<> waiting_for_any(at_place p) {
+    witness w{p};
+    [[maybe_unused]] auto r = co_await when_any(taking(p), waiting_for_a_cancel(p), locking(p));
+}
+task<> ticking(at_place p) {
+    witness w{p};
+    ticker t(300ms);
+    for (;;) co_await t.tick();
+}
+
+// ---- triggers
+
+void nothing(place&, pid) {}
+void tell(place&, pid who) { send(who, 1); }
+void give(place& p, pid) {
+    if (p.empty.try_send(1)) ++p.given;
+}
+void close_all(place& p, pid) {
+    if (!p.empty.is_closed()) p.empty.close();
+}
+void take(place& p, pid) {
+    if (p.full.try_recv()) ++p.taken;
+}
+void give_and_take(place& p, pid who) {
+    give(p, who);
+    take(p, who);
+}
+void finish_group(place& p, pid) { p.group.done(); }
+void unlock(place& p, pid) { p.m_held.unlock(); }
+void unlock_shared(place& p, pid) { p.sm_held.unlock(); }
+void release(place& p, pid) { p.s_held.release(); }
+void notify(place& p, pid) { p.changed.notify_one(); }
+void notify_all(place& p, pid) { p.changed.notify_all(); }
+void unblock_first(place& p, pid) { p.first_held.unlock(); }
+void cancel(place& p, pid) { p.source.cancel(); }
+void all_at_once(place& p, pid who) {
+    give(p, who);
+    cancel(p, who);
+    unlock(p, who);
 }
 
 const std::vector<awaiter_case>& cases() {
     static const std::vector<awaiter_case> all{
-        {"sleep_for", sleeping, [](shared&, pid) {}},
-        {"yield", yielding, [](shared&, pid) {}},
-        {"receive", receiving, [](shared&, pid p) { send(p, 1); }},
-        {"receive with after", receiving_with_an_end, [](shared&, pid p) { send(p, 1); }},
-        {"chan::send", sending, [](shared& s, pid) { s.full.try_recv(); }},
-        {"chan::recv", taking, [](shared& s, pid) { s.empty.try_send(1); }},
-        {"wait_group::wait", waiting_for_a_group, [](shared& s, pid) { s.group.done(); }},
-        {"a task", calling, [](shared& s, pid) { s.empty.try_send(1); }},
-        {"with_timeout", within_a_deadline, [](shared& s, pid) { s.empty.try_send(1); }},
+        {"sleep_for", sleeping, nothing},
+        {"yield", yielding, nothing},
+        {"receive", receiving, tell},
+        {"receive with after", receiving_with_an_end, tell},
+        {"chan::send", sending, take},
+        {"chan::recv", taking, give},
+        {"chan::recv, closed", taking, close_all},
+        {"chan::for_each", taking_all, give},
+        {"chan::send to nil", sending_to_nil, nothing},
+        {"chan::recv from nil", taking_from_nil, nothing},
+        {"select", selecting, give},
+        {"select, its send", selecting, take},
+        {"select, both", selecting, give_and_take},
+        {"select with one channel twice", selecting_one_twice, give_and_take},
+        {"select with tasks", selecting_and_awaiting, give},
+        {"select over a vector", selecting_over_a_vector, give_and_take},
+        {"select without cases", selecting_for_ever, nothing},
+        {"wait_group::wait", waiting_for_a_group, finish_group},
+        {"mutex::lock", locking, unlock},
+        {"shared_mutex::lock", locking_exclusively, unlock_shared},
+        {"shared_mutex::lock_shared", locking_shared, unlock_shared},
+        {"semaphore::acquire", acquiring, release},
+        {"condition::wait", waiting_for_a_condition, notify},
+        {"condition::wait, all", waiting_for_a_condition, notify_all},
+        {"condition::wait_for", waiting_for_a_condition_with_a_limit, notify},
+        {"once::call", calling_once, unblock_first},
+        {"cancellation_token::done", waiting_for_a_cancel, cancel},
+        {"cancellable", within_a_cancellable, cancel},
+        {"cancellable, its work", within_a_cancellable, give},
+        {"with_timeout", within_a_deadline, give},
+        {"a task", within_tasks, give},
+        {"error_group::wait", waiting_for_members, cancel},
+        {"error_group::room", waiting_for_room, nothing},
+        {"when_all", waiting_for_all, all_at_once},
+        {"when_any", waiting_for_any, all_at_once},
+        {"ticker::tick", ticking, nothing},
     };
     return all;
+}
+
+/// After the victim has gone: nothing is lost, and everything works.
+void expect_intact(place& p) {
+    // Values: what was given was consumed, or is still there; what was sent was taken, or is not there.
+    int left = 0;
+    while (p.empty.try_recv()) ++left;
+    EXPECT_EQ(p.given, p.consumed + left);
+    EXPECT_EQ(p.full.try_recv(), std::nullopt);
+    // Locks: free as soon as the one who held them from the start lets go.
+    p.m_held.unlock();
+    EXPECT_TRUE(p.m.try_lock());
+    p.sm_held.unlock();
+    EXPECT_TRUE(p.sm.try_lock());
+    EXPECT_TRUE(p.sm.try_lock_shared());
+    p.s_held.release();
+    EXPECT_EQ(p.s.available(), p.s.size());
+    EXPECT_TRUE(p.cm.try_lock());
+    p.first_held.unlock();
+    EXPECT_TRUE(p.first_blocked.try_lock());
+}
+
+task<> expect_usable(at_place p) {
+    go([p]() -> task<> { co_await p->full.send(2); });
+    auto v = co_await p->full.recv();
+    EXPECT_EQ(v, 2);
+    auto g = co_await p->cm.lock();
+    go([p]() -> task<> {
+        auto mine = co_await p->cm.lock();
+        p->changed.notify_one();
+    });
+    co_await p->changed.wait(g);
+    co_await p->first.call([] {});
+    EXPECT_TRUE(p->first.done());
+}
+
+enum class end_by { kill, deadline, cancel };
+
+task<> victim(at_place p, task<> (*wait)(at_place), end_by how, cancellation_token t) {
+    witness w{p};
+    if (how == end_by::kill) co_await wait(p);
+    if (how == end_by::deadline) {
+        [[maybe_unused]] auto r = co_await with_timeout(1s, wait(p));
+    }
+    if (how == end_by::cancel) {
+        [[maybe_unused]] auto r = co_await cancellable(t, wait(p));
+    }
 }
 
 } // namespace
@@ -104,39 +395,73 @@ TEST(Kill, AtEveryAwaiterDestroysOnceAndLeavesNothingBehind) {
         SCOPED_TRACE(c.name);
         under_seeds(
             [&](simulation& sim) {
-                int alive = 0;
+                const auto how = static_cast<end_by>(sim.random(3));
                 const bool trigger_first = sim.random(2) == 0;
                 const bool trigger_after = sim.random(2) == 0;
                 const auto steps = sim.random(12);
-                const bool late = sim.random(4) == 0; // at the very moment at which timers fire
+                const auto between = sim.random(3);
+                const bool late =
+                    how == end_by::deadline || sim.random(4) == 0; // at the moment at which timers fire
+                at_place p;
                 sim.run([&]() -> task<> {
-                    auto s = std::make_shared<shared>();
-                    s->group.add();
+                    p = std::make_shared<place>();
+                    p->group.add();
                     const std::size_t before = processes().size();
-                    auto [victim, ref] = spawn_monitor(
-                        [](std::shared_ptr<shared> with, const awaiter_case& at, int& n) -> task<> {
-                            witness w{n};
-                            co_await at.wait(*with, n);
-                        },
-                        s, std::cref(c), std::ref(alive));
+                    cancellation_source caller;
+                    auto [who, ref] = spawn_monitor(victim, p, c.wait, how, caller.token());
                     for (std::uint64_t i = 0; i < steps; ++i) co_await yield();
                     if (late) co_await sleep_for(1s);
-                    if (trigger_first) c.trigger(*s, victim);
-                    exit(victim, exit_kind::killed);
-                    if (!trigger_first && trigger_after) c.trigger(*s, victim);
+                    if (trigger_first) {
+                        c.trigger(*p, who);
+                        for (std::uint64_t i = 0; i < between; ++i) co_await yield();
+                    }
+                    if (how == end_by::kill) exit(who, exit_kind::killed);
+                    if (how == end_by::cancel) caller.cancel();
+                    if (!trigger_first && trigger_after) c.trigger(*p, who);
                     co_await receive([](const down&) {});
-                    EXPECT_EQ(alive, 0);
-                    EXPECT_EQ(processes().size(), before);
-                    // Whatever was armed or registered finds nobody; what it waited at still works.
+                    // Whatever was armed or registered finds nobody; children are on their way out.
                     co_await sleep_for(10s);
-                    go([s]() -> task<> { co_await s->full.send(2); });
-                    EXPECT_EQ(co_await s->full.recv(), 2);
+                    EXPECT_EQ(p->alive, 0);
+                    EXPECT_EQ(processes().size(), before);
+                    expect_intact(*p);
+                    co_await expect_usable(p);
+                    co_await sleep_for(1s);
                 });
-                sim.run_for(1s);
-                EXPECT_EQ(alive, 0);
+                EXPECT_EQ(p.use_count(), 1);
                 EXPECT_EQ(sim.live(), 0U);
             },
-            100);
+            200);
         if (::testing::Test::HasFailure()) return;
+    }
+}
+
+// The same on threads: kill and trigger come from two processes, and race with the victim and with each other.
+TEST(Kill, AtEveryAwaiterOnRealThreads) {
+    for (unsigned workers : {2U, 4U, 8U}) {
+        runtime rt{{.workers = workers, .on_crash = [](const crash_report&) {}}};
+        for (const awaiter_case& c : cases()) {
+            SCOPED_TRACE(c.name);
+            rt.run([&]() -> task<> {
+                for (unsigned round = 0; round < 40; ++round) {
+                    auto p = std::make_shared<place>();
+                    p->group.add();
+                    const cancellation_token never;
+                    auto [who, ref] = spawn_monitor(victim, p, c.wait, end_by::kill, never);
+                    wait_group wg;
+                    wg.go([p, target = who, trigger = c.trigger, n = round % 5]() -> task<> {
+                        for (unsigned i = 0; i < n; ++i) co_await yield();
+                        trigger(*p, target);
+                    });
+                    for (unsigned i = 0; i < round % 7; ++i) co_await yield();
+                    exit(who, exit_kind::killed);
+                    co_await wg.wait();
+                    co_await receive([](const down&) {});
+                    while (p->alive != 0) co_await yield(); // children
+                    expect_intact(*p);
+                    co_await expect_usable(p);
+                }
+            });
+            if (::testing::Test::HasFailure()) return;
+        }
     }
 }

@@ -36,7 +36,8 @@ namespace {
 /// the simulation's.
 class step_outside {
 public:
-    explicit step_outside(thread_state& t) noexcept : t_(t), running_(t.running.exchange(nullptr, std::memory_order_relaxed)) {
+    explicit step_outside(thread_state& t) noexcept
+        : t_(t), running_(t.running.exchange(nullptr, std::memory_order_relaxed)) {
         t_.outside = true;
     }
     ~step_outside() {

@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 // A worker is relieved after one to two ticks in one process.
 constexpr auto tick = 1ms;
 // Ticks for which all workers must have slept before the monitor does.
-constexpr int idle_ticks = 20;
+constexpr int idle_ticks = 2;
 // How long a thread may take to tell its stack.
 constexpr std::int64_t patience = 200'000'000;
 // For how long after a stall a spare thread for each worker is kept.

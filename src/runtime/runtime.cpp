@@ -1,8 +1,10 @@
 #include <genever/runtime/runtime.hpp>
 
+#include "arena.hpp"
 #include "blocking_pool.hpp"
 #include "runtime_core.hpp"
 
+#include <algorithm>
 #include <sched.h>
 #include <stdexcept>
 
@@ -85,6 +87,26 @@ void runtime_core::report(const crash_report& r) noexcept {
     }
 }
 
+runtime_stats runtime_core::stats() {
+    runtime_stats s;
+    s.workers = workers();
+    s.processes = static_cast<std::size_t>(std::max<std::int64_t>(0, live()));
+    s.process_memory = the_cells.backed();
+    s.handovers = monitor_ ? monitor_->handovers() : 0;
+    s.threads = threads_.busy();
+    std::int64_t late = 0;
+    for (const auto& w : workers_) {
+        const timer_wheel::counts c = w->timers.count();
+        s.timers += c.armed;
+        s.timers_fired += c.fired;
+        late += c.late_in_all;
+        s.timer_lateness_max = std::max(s.timer_lateness_max, duration{c.latest});
+    }
+    if (s.timers_fired != 0)
+        s.timer_lateness_mean = duration{late / static_cast<std::int64_t>(s.timers_fired)};
+    return s;
+}
+
 void runtime_core::report(stall_report r) noexcept {
     try {
         if (on_stall_)
@@ -124,6 +146,8 @@ runtime::~runtime() = default;
 
 std::vector<process_info> runtime::process_list() const { return detail::list_processes(*core_); }
 unsigned runtime::workers() const noexcept { return core_->workers(); }
+runtime_stats runtime::stats() const { return core_->stats(); }
+runtime_stats stats() { return detail::require_core("stats").stats(); }
 
 exit_reason runtime::wait(pid p) {
     auto end = std::make_shared<detail::end_slot>();

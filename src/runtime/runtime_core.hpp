@@ -111,6 +111,8 @@ public:
     void report(const crash_report& r) noexcept;
     void report(stall_report r) noexcept;
 
+    runtime_stats stats();
+
     // ---- names (names.cpp)
     bool register_name(std::string_view name, pid p);
     bool unregister_name(std::string_view name, pid owner) noexcept;
@@ -193,13 +195,10 @@ runtime_core& require_core(const char* what);
 /// their worker.
 poller& next_poller();
 
-/// Under p's lock: consumes the token and says whether p has to be pushed (after the unlock).
-bool consume(process& p, wake_reason why) noexcept;
 /// Under p's lock: makes the flags say whether a scope that has been called off is still entered.
 void refresh_interrupt(process& p) noexcept;
 /// Under p's lock. True when p has to be pushed.
 bool mark_killed(process& p, exit_reason reason, bool by_link);
-void push_ready(process& p) noexcept;
 std::vector<process_info> list_processes(const runtime_core& core);
 
 std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept;

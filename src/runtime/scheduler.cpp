@@ -17,6 +17,8 @@ thread_local thread_state* here = nullptr;
 // Prime, so that the checks do not fall into step with a program's own rhythm (as in Go's scheduler).
 constexpr unsigned outside_every = 61;
 constexpr unsigned timers_every = 8;
+constexpr unsigned pending_every =
+    64; // timers that nobody has looked the time up for yet: most are soon cancelled
 constexpr unsigned transfers_before_yield = 4096;
 
 } // namespace
@@ -177,7 +179,10 @@ process* runtime_core::next(thread_state& t) {
         if (w.poll.watches()) w.poll.poll(0);
         if (process* p = shared_.pop(t.lifo_streak)) return p;
     }
-    if (t.tick % timers_every == 0 && w.timers.next_event() != timer_wheel::never) w.timers.expire(now());
+    if (t.tick % timers_every == 0 && w.timers.next_event() != timer_wheel::never)
+        w.timers.expire(now());
+    else if (t.tick % pending_every == 0 && w.timers.has_pending())
+        w.timers.expire(now());
     if (process* p = w.queue.pop(t.lifo_streak)) return p;
     return shared_.pop(t.lifo_streak);
 }
@@ -199,9 +204,10 @@ process* runtime_core::steal(thread_state& t) {
         worker& other = *workers_[(first + i) % n];
         if (&other == t.w) continue;
         if (process* p = other.queue.steal_into(t.w->queue)) return p;
-        if (other.timers.next_event() != timer_wheel::never) {
+        if (other.timers.has_pending() || other.timers.next_event() != timer_wheel::never) {
             if (time == 0) time = now();
-            if (other.timers.next_event() <= time && other.timers.expire(time) != 0)
+            if ((other.timers.has_pending() || other.timers.next_event() <= time) &&
+                other.timers.expire(time) != 0)
                 if (process* p = t.w->queue.pop(t.lifo_streak)) return p;
         }
     }

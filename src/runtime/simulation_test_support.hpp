@@ -13,7 +13,7 @@ namespace genever::test {
 /// Runs `body(simulation&)` once for each of many seeds (GENEVER_SEEDS, or `count`), each in a fresh simulation that
 /// swallows crash reports. The first failure ends the run and names its seed; GENEVER_SEED replays just that one.
 template <class F>
-void under_seeds(F body, unsigned count = 50) {
+void under_seeds(F body, unsigned count = 200) {
     const auto one = seed_to_replay();
     const std::uint64_t first = one.value_or(1);
     const std::uint64_t last = one ? first : seeds_to_run(count);

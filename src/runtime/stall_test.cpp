@@ -134,6 +134,10 @@ TEST(Stall, IsReportedOnceWithTheProcessAndItsStack) {
         EXPECT_EQ(r.in_system_call, is_blocked);
         EXPECT_GE(r.lasted, 20ms);
         const std::string text = to_string(r);
+#if defined(__SANITIZE_THREAD__)
+        if (!is_blocked)
+            continue; // ThreadSanitizer delivers signals inside its own functions, which hide their callers
+#endif
         EXPECT_NE(text.find(is_blocked ? "block_in_read" : "burn_until"), std::string::npos) << text;
     }
 }

@@ -31,7 +31,7 @@ struct thread_state {
     worker* w = nullptr; // set before the thread drives it, and kept
 
     // ---- the thread's own
-    bool helper = false; // it runs no processes: what it makes ready is others' to run
+    bool helper = false;  // it runs no processes: what it makes ready is others' to run
     bool outside = false; // the simulation's, while it runs a blocking call as if it were the pool's
     bool searching = false;
     unsigned tick = 0;

@@ -33,7 +33,10 @@ void arm_after(timer_node& t, duration d) noexcept {
 
 bool retarget(timer_node& t, wait_ticket ticket) noexcept { return t.wheel && t.wheel->retarget(t, ticket); }
 
-bool disarm(timer_node& t) noexcept { return t.wheel && t.wheel->remove(t); }
+bool disarm(timer_node& t) noexcept {
+    // acquire: pairs with the release of a firing, which is then done with the node. Only the owner arms it.
+    return t.armed.load(std::memory_order_acquire) && t.wheel->remove(t);
+}
 
 void sleep_awaiter::suspend(process& p, std::coroutine_handle<> h) noexcept {
     if (until_ <= now()) {

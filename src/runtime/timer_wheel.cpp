@@ -31,8 +31,8 @@ timer_wheel::~timer_wheel() {
         for (list& l : level) {
             while (timer_node* t = l.first) {
                 l.first = t->next;
-                t->armed = false;
-                if (t->what == timer_node::action::entry) hold_entry(*t).reset();
+                const auto keep = t->what == timer_node::action::entry ? hold_entry(*t) : nullptr;
+                t->armed.store(false, std::memory_order_release);
             }
         }
     }
@@ -73,8 +73,9 @@ void timer_wheel::insert(timer_node& t, std::int64_t when) noexcept {
 bool timer_wheel::add(timer_node& t, std::int64_t when) noexcept {
     spin_guard g{lock_};
     t.wheel = this;
-    t.armed = true;
+    t.armed.store(true, std::memory_order_relaxed);
     t.pending = false;
+    ++counts_.armed;
     insert(t, when);
     const std::int64_t at = static_cast<std::int64_t>(static_cast<std::uint64_t>(t.deadline) << shift_);
     if (at < next_.load(std::memory_order_relaxed)) next_.store(at, std::memory_order_relaxed);
@@ -85,15 +86,19 @@ bool timer_wheel::add_after(timer_node& t, std::int64_t length) noexcept {
     spin_guard g{lock_};
     if (sleeping_until_ != std::numeric_limits<std::int64_t>::min()) return false;
     t.wheel = this;
-    t.armed = t.pending = true;
+    t.armed.store(true, std::memory_order_relaxed);
+    t.pending = true;
+    ++counts_.armed;
     t.deadline = length;
     append(pending_, t);
-    next_.store(0, std::memory_order_relaxed);
+    has_pending_.store(true, std::memory_order_relaxed);
     return true;
 }
 
 // It is `now`, and it was earlier when those that are pending were armed: from here on they have deadlines.
 void timer_wheel::date_pending(std::int64_t now) noexcept {
+    if (!pending_.first) return;
+    has_pending_.store(false, std::memory_order_relaxed);
     for (timer_node* t = std::exchange(pending_, {}).first; t;) {
         timer_node* following = t->next;
         t->pending = false;
@@ -104,15 +109,16 @@ void timer_wheel::date_pending(std::int64_t now) noexcept {
 
 bool timer_wheel::retarget(timer_node& t, wait_ticket ticket) noexcept {
     spin_guard g{lock_};
-    if (!t.armed) return false;
+    if (!t.armed.load(std::memory_order_relaxed)) return false;
     t.ticket = ticket;
     return true;
 }
 
 bool timer_wheel::remove(timer_node& t) noexcept {
     spin_guard g{lock_};
-    if (!t.armed) return false;
-    t.armed = false;
+    if (!t.armed.load(std::memory_order_relaxed)) return false;
+    t.armed.store(false, std::memory_order_relaxed);
+    --counts_.armed;
     if (t.pending)
         take_out(pending_, t);
     else
@@ -166,32 +172,25 @@ std::size_t timer_wheel::expire(std::int64_t now) {
         tick_ = at;
         timer_node& t = *wheel_[0][slot].first;
         unlink(t);
-        t.armed = false;
         ++fired;
-        switch (t.what) {
-        case timer_node::action::wake: {
-            const wait_ticket ticket = t.ticket;
-            lock_.unlock(); // from here on the node may be gone
-            wake(ticket, wake_reason::timeout);
-            lock_.lock();
-            break;
+        const std::int64_t late = now - static_cast<std::int64_t>(at << shift_);
+        --counts_.armed;
+        ++counts_.fired;
+        counts_.late_in_all += late;
+        counts_.latest = std::max(counts_.latest, late);
+        const auto what = t.what;
+        const wait_ticket ticket = t.ticket;
+        const std::uint64_t scope = t.scope_number;
+        auto entry = what == timer_node::action::entry ? hold_entry(t) : nullptr; // keeps it beyond the lock
+        // release: pairs with the acquire in disarm, whose caller may end the node at once
+        t.armed.store(false, std::memory_order_release);
+        lock_.unlock();
+        switch (what) {
+        case timer_node::action::wake: wake(ticket, wake_reason::timeout); break;
+        case timer_node::action::interrupt: interrupt(ticket, scope); break;
+        case timer_node::action::entry: fire_entry(std::move(entry)); break;
         }
-        case timer_node::action::interrupt: {
-            const wait_ticket ticket = t.ticket;
-            const std::uint64_t scope = t.scope_number;
-            lock_.unlock();
-            interrupt(ticket, scope);
-            lock_.lock();
-            break;
-        }
-        case timer_node::action::entry: {
-            std::shared_ptr<timer_entry> entry = hold_entry(t); // keeps it beyond the lock
-            lock_.unlock();
-            fire_entry(std::move(entry));
-            lock_.lock();
-            break;
-        }
-        }
+        lock_.lock();
     }
     if (until > tick_) tick_ = until;
     lock_.unlock();
@@ -203,6 +202,11 @@ std::int64_t timer_wheel::sleep(std::int64_t now) noexcept {
     date_pending(now);
     next_.store(compute_next(), std::memory_order_relaxed);
     return sleeping_until_ = compute_next();
+}
+
+timer_wheel::counts timer_wheel::count() noexcept {
+    spin_guard g{lock_};
+    return counts_;
 }
 
 void timer_wheel::awake() noexcept {

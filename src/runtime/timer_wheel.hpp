@@ -38,11 +38,22 @@ public:
     /// Fires all that is due at `now`. Returns how many.
     std::size_t expire(std::int64_t now);
 
+    /// How many timers are armed, and how late those that fired were, beyond their tick; nanoseconds.
+    struct counts {
+        std::size_t armed = 0;
+        std::uint64_t fired = 0;
+        std::int64_t late_in_all = 0;
+        std::int64_t latest = 0;
+    };
+    counts count() noexcept;
+
     /// It is `now`; says when `expire` next has something to do (not necessarily to fire): nanoseconds, or `never`. A
     /// timer that is added afterwards with an earlier deadline makes `add` return true, until `awake`.
     std::int64_t sleep(std::int64_t now) noexcept;
     void awake() noexcept;
-    /// The same without sleeping: 0 when it wants to be told the time. A hint: read without the lock.
+    /// Whether a timer waits to be told the time. A hint, as the next one is: read without the lock.
+    bool has_pending() const noexcept { return has_pending_.load(std::memory_order_relaxed); }
+    /// When `expire` next has something to do with the others, or `never`.
     std::int64_t next_event() const noexcept { return next_.load(std::memory_order_relaxed); }
 
 private:
@@ -68,8 +79,10 @@ private:
     std::array<std::uint64_t, levels> occupied_{};
     std::array<std::array<list, slots>, levels> wheel_{};
     list pending_; // `t.deadline` of each is a length of time
+    counts counts_;
     std::int64_t sleeping_until_ = std::numeric_limits<std::int64_t>::min(); // the least: awake
     std::atomic<std::int64_t> next_{never};
+    std::atomic<bool> has_pending_{false};
 };
 
 } // namespace genever::detail

@@ -134,7 +134,7 @@ TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
                     1 + static_cast<std::int64_t>(random() >> (1 + random() % 50)) % 10'000'000'000;
                 timer_node& t = all.make();
                 ASSERT_TRUE(w.add_after(t, length));
-                EXPECT_EQ(w.next_event(), 0);
+                EXPECT_TRUE(w.has_pending());
                 model.push_back({&t, now + length, true});
                 break;
             }
@@ -163,4 +163,28 @@ TEST(TimerWheel, AgreesWithASimpleListWhateverIsArmedAndCancelled) {
             }
         }
     }
+}
+
+TEST(TimerWheel, HoldsAMillionTimersAndFiresThoseThatWereNotCancelled) {
+    constexpr std::size_t count = 1'000'000;
+    std::mt19937_64 random{1};
+    timers all;
+    timer_wheel w{16};
+    for (std::size_t i = 0; i < count; ++i)
+        all.add(w, static_cast<std::int64_t>(random() % 3'600'000'000'000U));
+    EXPECT_EQ(w.count().armed, count);
+    std::size_t cancelled = 0;
+    for (std::size_t i = 0; i < count; i += 2) cancelled += w.remove(all.nodes[i]) ? 1 : 0;
+    EXPECT_EQ(cancelled, count / 2);
+    std::size_t fired = 0;
+    for (std::int64_t now = 0; now <= 3'601'000'000'000; now += 1'000'000'000) {
+        fired += w.expire(now);
+        w.sleep(now); // what it tells must not depend on how many there are
+        w.awake();
+    }
+    EXPECT_EQ(fired, count - cancelled);
+    EXPECT_EQ(w.count().armed, 0U);
+    EXPECT_EQ(w.count().fired, fired);
+    EXPECT_LE(w.count().latest, 1'000'000'000);
+    EXPECT_GT(w.count().late_in_all, 0);
 }

@@ -42,14 +42,18 @@ public:
     /// Call it on the thread on which the exception was thrown, soon: the trace is kept for a few throws only.
     static exit_reason from_exception(const std::exception_ptr& e) noexcept;
 
-    exit_reason(const exit_reason& o) noexcept : kind_(o.kind_), details_(o.details_) { retain(); }
+    exit_reason(const exit_reason& o) noexcept : kind_(o.kind_), details_(o.details_) {
+        if (details_) retain();
+    }
     exit_reason(exit_reason&& o) noexcept : kind_(o.kind_), details_(std::exchange(o.details_, nullptr)) {}
     exit_reason& operator=(exit_reason o) noexcept {
         std::swap(kind_, o.kind_);
         std::swap(details_, o.details_);
         return *this;
     }
-    ~exit_reason() { release(); }
+    ~exit_reason() {
+        if (details_) release();
+    }
 
     constexpr exit_kind kind() const noexcept { return kind_; }
     /// Whether a transient child is restarted after this exit: everything but `normal` and `shutdown`. (Links

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <genever/base/spinlock.hpp>
+#include <genever/csp/detail/stored_call.hpp>
 #include <genever/csp/detail/waiters.hpp>
 #include <genever/csp/go.hpp>
 
@@ -56,18 +57,18 @@ public:
     template <class F, class... Args>
         requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
     pid go(F&& f, Args&&... args) {
+        using call = detail::stored_call<std::decay_t<F>, std::decay_t<Args>...>;
+        using member = detail::outlived<detail::wait_group_share, call>;
         add(1);
-        detail::wait_group_share share{state_};
         return spawn(
-            [](detail::wait_group_share, auto work, auto... with) -> task<> {
-                if constexpr (detail::is_task<std::invoke_result_t<decltype(work), decltype(with)...>>)
-                    co_await std::invoke(std::move(work), std::move(with)...);
+            [](member m) -> task<> {
+                if constexpr (detail::is_task<typename call::result>)
+                    co_await m.inner();
                 else
-                    std::invoke(std::move(work), std::move(with)...);
+                    m.inner();
                 co_return;
             },
-            std::move(share), std::decay_t<F>(std::forward<F>(f)),
-            std::decay_t<Args>(std::forward<Args>(args))...);
+            member{detail::wait_group_share{state_}, std::forward<F>(f), std::forward<Args>(args)...});
     }
 
     class [[nodiscard("co_await it")]] wait_awaiter {

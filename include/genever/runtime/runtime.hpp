@@ -5,6 +5,7 @@
 #include <genever/base/stack_trace.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/receive.hpp>
+#include <genever/runtime/stats.hpp>
 
 #include <chrono>
 #include <condition_variable>
@@ -203,6 +204,8 @@ public:
     std::vector<process_info> process_list() const;
 
     unsigned workers() const noexcept;
+    /// Any thread.
+    runtime_stats stats() const;
 
 private:
     std::unique_ptr<detail::runtime_core> core_;

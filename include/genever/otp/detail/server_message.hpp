@@ -96,7 +96,16 @@ void fail(request& q, call_failure kind, const exit_reason& why) noexcept;
 template <class R, class... V>
 bool answer(request& q, V&&... value) {
     auto* slot = static_cast<call_slot<R>*>(std::exchange(q.slot, nullptr));
-    if (!slot || !claim(q.ticket)) return false;
+    if (!slot) return false;
+    if constexpr (std::is_trivially_copyable_v<typename call_slot<R>::value_type> &&
+                  sizeof(typename call_slot<R>::value_type) <= 64 &&
+                  (std::is_same_v<std::remove_cvref_t<V>, R> && ...)) {
+        return wake_after(q.ticket, [&] {
+            slot->value.emplace(value...);
+            slot->state = call_slot_base::outcome::answered;
+        });
+    }
+    if (!claim(q.ticket)) return false;
     process& caller = *q.ticket.p;
     if constexpr (std::is_nothrow_constructible_v<typename call_slot<R>::value_type, V&&...>) {
         slot->value.emplace(std::forward<V>(value)...);

@@ -191,11 +191,30 @@ inline void requeue(process& p, std::coroutine_handle<> leaf) noexcept {
 
 // ---- for wakers, on any thread
 
+/// Under p's lock: consumes the token and says whether p has to be pushed (after the unlock).
+bool consume(process& p, wake_reason why) noexcept;
+void push_ready(process& p) noexcept;
+
 /// Ends the suspension if the ticket is its current one. True when this call did it.
 bool wake(wait_ticket t, wake_reason why = wake_reason::ready) noexcept;
 /// Consumes the ticket without making the process run; true obliges to `release`.
 bool claim(wait_ticket t, wake_reason why = wake_reason::ready) noexcept;
 void release_claim(process& p) noexcept;
+/// The two at once, for a few bytes: `write` runs under the process's lock, and must do nothing else. False, and it has not
+/// run, where a claim would fail.
+template <class F>
+bool wake_after(wait_ticket t, F write) noexcept {
+    if (t.p->token != t.token) return false;
+    bool push;
+    {
+        spin_guard g{t.p->lock};
+        if (t.p->token != t.token || t.p->killed || t.p->interrupted) return false;
+        write();
+        push = consume(*t.p, wake_reason::ready);
+    }
+    if (push) push_ready(*t.p);
+    return true;
+}
 
 // ---- mailboxes, on any thread
 

@@ -4,6 +4,7 @@
 #include <genever/base/clock.hpp>
 #include <genever/runtime/detail/process.hpp>
 
+#include <atomic>
 #include <cstdint>
 
 namespace genever::detail {
@@ -26,7 +27,8 @@ struct timer_node {
     wait_ticket ticket;
     std::uint64_t scope_number = 0;
     action what = action::wake;
-    bool armed = false;
+    std::atomic<bool> armed{
+        false}; // written under the wheel's lock; false is the last thing a firing does to a node
     bool pending =
         false; // armed by a length of time; `deadline` is that length until the wheel next reads the clock
 

@@ -1,0 +1,62 @@
+"""What a service does with its cores: nothing when it is idle, and something for everyone when requests hog them."""
+
+import glob
+import threading
+import time
+import unittest
+
+from harness import Showcase, eventually
+
+
+def cpu_seconds(pid):
+    """The CPU time of all threads, to the nanosecond."""
+    total = 0
+    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+        with open(path, encoding="ascii") as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
+
+
+class Idle(unittest.TestCase):
+    def test_an_idle_service_leaves_the_cores_alone(self):
+        service = Showcase(GENEVER_WORKERS="2")
+        self.addCleanup(service.kill)
+        service.get("/ping")
+        time.sleep(0.5)  # until the monitor has gone to sleep, too
+        before = cpu_seconds(service.process.pid)
+        time.sleep(3)
+        used = cpu_seconds(service.process.pid) - before
+        # Its heartbeat beats ten times a second meanwhile.
+        self.assertLess(used / 3, 0.005, "more than 0.5 % of a core")
+
+
+class Hogs(unittest.TestCase):
+    def test_requests_that_burn_every_core_do_not_stop_the_others(self):
+        service = Showcase(GENEVER_WORKERS=2, GENEVER_LOG="warning")
+        self.addCleanup(service.kill)
+        answers = []
+
+        def burn():
+            answers.append(service.request("GET", "/work?us=3000000", timeout=120).status)
+
+        hogs = [threading.Thread(target=burn) for _ in range(8)]
+        for hog in hogs:
+            hog.start()
+        # 8 times 3 s of work on two cores: they are at it for 12 s at least.
+        eventually(lambda: "has kept its thread" in service.log(), "a report of the stall", 30)
+        pings = 0
+        while pings < 200:
+            self.assertEqual(service.get("/ping").status, 200)
+            pings += 1
+        self.assertEqual(answers, [], "a hog was done before the pings: they did not run side by side")
+        for hog in hogs:
+            hog.join()
+        self.assertEqual(answers, [200] * 8)
+        eventually(lambda: service.log().count("has kept its thread") == 8, "one report for each stall", 30)
+        self.assertIn("showcase::", service.log(), "the report names the function")
+        service.send_sigterm()
+        self.assertEqual(service.wait(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
