@@ -194,12 +194,12 @@ message* take_bounded(process& p, message*& seen, bool (*wanted)(const message&,
 
 // ---- sending that waits
 
-send_awaiter::~send_awaiter() {
+send_wait_awaiter::~send_wait_awaiter() {
     place_.leave();
     if (message_) message_->type->drop(message_, exit_kind::normal);
 }
 
-bool send_awaiter::attempt(process& p) noexcept {
+bool send_wait_awaiter::attempt(process& p) noexcept {
     attempted_ = true;
     process* const to = find_block(to_);
     if (!to) return true; // result_ says noproc
@@ -223,7 +223,7 @@ bool send_awaiter::attempt(process& p) noexcept {
     return true;
 }
 
-void send_awaiter::line_up(process& p) noexcept {
+void send_wait_awaiter::line_up(process& p) noexcept {
     place_.ticket = wait_for_mail(p, *this, parking::park);
     bool in_line = false;
     advance on;
@@ -240,7 +240,7 @@ void send_awaiter::line_up(process& p) noexcept {
     if (!in_line) wake(place_.ticket); // to try once more
 }
 
-bool send_awaiter::send_in_turn(process& p) noexcept {
+bool send_wait_awaiter::send_in_turn(process& p) noexcept {
     process& to = *place_.block;
     bool push = false;
     bool sent = false;
@@ -270,15 +270,15 @@ bool send_awaiter::send_in_turn(process& p) noexcept {
     return sent;
 }
 
-bool send_awaiter::woken(mail_waiter& w, process& p) noexcept {
-    auto& self = static_cast<send_awaiter&>(w);
+bool send_wait_awaiter::woken(mail_waiter& w, process& p) noexcept {
+    auto& self = static_cast<send_wait_awaiter&>(w);
     if (self.place_.block) return self.send_in_turn(p);
     if (self.attempt(p)) return true;
     self.line_up(p);
     return false;
 }
 
-send_result send_awaiter::await_resume() noexcept {
+send_result send_wait_awaiter::await_resume() noexcept {
     if (message* m = std::exchange(message_, nullptr)) m->type->drop(m, reason_to_drop(result_));
     return result_;
 }

@@ -24,11 +24,13 @@ mailbox_limit set_mailbox_limit(mailbox_limit limit);
 
 namespace detail {
 
-class [[nodiscard("co_await it")]] send_awaiter : public mail_waiter {
+class [[nodiscard("co_await it")]] send_wait_awaiter : public mail_waiter {
 public:
-    send_awaiter(pid to, message* m) noexcept : to_(to), message_(m) { over = &send_awaiter::woken; }
-    send_awaiter(const send_awaiter&) = delete;
-    ~send_awaiter();
+    send_wait_awaiter(pid to, message* m) noexcept : to_(to), message_(m) {
+        over = &send_wait_awaiter::woken;
+    }
+    send_wait_awaiter(const send_wait_awaiter&) = delete;
+    ~send_wait_awaiter();
 
     bool await_ready() {
         process& p = require_process("send_wait");
@@ -78,7 +80,7 @@ constexpr void refuse_miscompiled_message() {
 ///
 /// Killed or timed out while it waits, nothing has been sent and never will be; the message is dropped.
 template <class T, class... Args>
-detail::send_awaiter send_wait(pid to, Args&&... args) {
+detail::send_wait_awaiter send_wait(pid to, Args&&... args) {
     return {to, detail::new_message<detail::value_message<T>>(T{std::forward<Args>(args)...})};
 }
 /// The same for a value that exists already.
@@ -86,7 +88,7 @@ detail::send_awaiter send_wait(pid to, Args&&... args) {
 /// GCC 12 destroys an aggregate's members twice when it is made inside a co_await expression, so there
 /// `co_await send_wait(to, message{text})` is refused; `co_await send_wait<message>(to, text)` does the same.
 template <std::nullptr_t = nullptr, class T>
-detail::send_awaiter send_wait(pid to, T&& value) {
+detail::send_wait_awaiter send_wait(pid to, T&& value) {
     detail::refuse_miscompiled_message<T>();
     return {to, detail::new_message<detail::value_message<std::decay_t<T>>>(std::forward<T>(value))};
 }
