@@ -173,7 +173,8 @@ bool deliver_unbounded(process& p, message* m) noexcept {
     return false;
 }
 
-delivery hand_over(pid to, message* m, waiting_send* w) noexcept {
+// Inline: every message goes through here.
+[[gnu::always_inline]] inline delivery hand_over(pid to, message* m, waiting_send* w) noexcept {
     process* p = find_block(to);
     if (!p) return {send_result::noproc, false, m};
     delivery d{send_result::delivered};
