@@ -23,7 +23,9 @@
 #include <genever/otp/run.hpp>
 #include <genever/otp/server_ref.hpp>
 #include <genever/otp/supervisor.hpp>
+#include <genever/runtime/alias.hpp>
 #include <genever/runtime/blocking.hpp>
+#include <genever/runtime/mailbox.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/runtime.hpp>

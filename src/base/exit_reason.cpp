@@ -21,6 +21,7 @@ std::string_view to_string(exit_kind k) noexcept {
     case exit_kind::killed: return "killed";
     case exit_kind::noproc: return "noproc";
     case exit_kind::timeout: return "timeout";
+    case exit_kind::overloaded: return "overloaded";
     case exit_kind::error: return "error";
     }
     return "unknown";

@@ -23,14 +23,15 @@ void call_wait::suspend(process& p, std::coroutine_handle<> h) {
     q->ticket = timer_.ticket = prepare_park(p, h);
     q->slot = &slot_;
     if (timeout_ != infinity) arm_after(timer_, timeout_);
-    if (post(to_, q)) return;
-    // Nobody there: the failure is in the slot already. Others may run first, so that a loop of calls to nobody does
+    const send_result sent = post_or_wait(to_, q, place_);
+    if (sent) return;
+    // Nobody there, or no room: the failure is in the slot already. Others may run first, so that a loop of calls to nobody does
     // not keep the worker to itself.
     disarm(timer_);
     cancel_park(p);
     if (slot_.state == call_slot_base::outcome::none) { // the timer was faster
         slot_.state = call_slot_base::outcome::failed;
-        slot_.failure = call_failure::noproc;
+        slot_.failure = sent == send_result::noproc ? call_failure::noproc : call_failure::overloaded;
     }
     requeue(p, h);
 }

@@ -9,6 +9,7 @@ std::string_view to_string(call_failure k) noexcept {
     case call_failure::exited: return "the server exited";
     case call_failure::no_reply: return "no reply";
     case call_failure::calling_self: return "a server cannot call itself";
+    case call_failure::overloaded: return "the server's mailbox is full";
     case call_failure::wrong_server: return "the process is no server of this type";
     }
     return "unknown";
@@ -33,6 +34,7 @@ exit_reason reason_of(call_failure kind, exit_reason reason) {
     case call_failure::exited: return reason;
     case call_failure::noproc: return exit_kind::noproc;
     case call_failure::timeout: return exit_kind::timeout;
+    case call_failure::overloaded: return exit_kind::overloaded;
     default: return exit_reason::error(to_string(kind));
     }
 }

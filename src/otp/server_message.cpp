@@ -19,7 +19,10 @@ void drop_server_message(message* m, const exit_reason& why) noexcept {
     const server_message_type& type = server_type_of(*m);
     if (type.is_request)
         fail(static_cast<request&>(*m),
-             why == exit_kind::noproc ? call_failure::noproc : call_failure::exited, why);
+             why == exit_kind::noproc       ? call_failure::noproc
+             : why == exit_kind::overloaded ? call_failure::overloaded
+                                            : call_failure::exited,
+             why);
     type.destroy(m);
 }
 

@@ -278,7 +278,7 @@ TEST(Blocking, QueuesInOrderWhatIsBeyondItsThreads) {
                 co_await blocking([&order, i] { order.push_back(i); });
                 send(me, i);
             }));
-            while (!info(callers.back())->parked) co_await yield(); // in the queue
+            while (info(callers.back())->state != process_state::parked) co_await yield(); // in the queue
         }
         go_on.open();
         for (int i = 0; i < 50; ++i) co_await receive([](int) {});
@@ -347,7 +347,7 @@ TEST(Blocking, ACallThatIsStillQueuedWhenItsCallerDiesIsNeverStarted) {
             auto call = blocking([&ran, c = counted{alive}] { ran = true; });
             co_await call;
         });
-        while (!info(victim)->parked) co_await yield();
+        while (info(victim)->state != process_state::parked) co_await yield();
         exit(victim, exit_kind::killed);
         co_await receive([](const down&) {});
         go_on.open();
@@ -449,7 +449,7 @@ TEST(Blocking, TheRuntimesEndWaitsForWhatRunsAndDropsWhatIsQueued) {
                         co_await call;
                     }));
                 for (pid q : queued)
-                    while (!info(q)->parked) co_await yield();
+                    while (info(q)->state != process_state::parked) co_await yield();
             });
             // What dies with its process, while the runtime ends, lets the call go on.
             std::shared_ptr<void> opener{nullptr, [&](void*) { go_on.open(); }};

@@ -1,6 +1,7 @@
 // Taking messages out of a mailbox.
 #include <genever/runtime/receive.hpp>
 
+#include "bounded_mailbox.hpp"
 #include "runtime_core.hpp"
 
 #include <algorithm>
@@ -28,7 +29,9 @@ message* take_from(message_list& l, message*& seen, const message_type* const* t
 bool receive_wait::look(process& p) noexcept {
     looked_ = true;
     // relaxed: a hint. What it misses is seen under the lock when the process parks.
-    if (p.mailbox_news.load(std::memory_order_relaxed) != 0) {
+    if (const auto news = p.mailbox_news.load(std::memory_order_relaxed); news != 0) {
+        if ((news & bounded_mail) != 0) [[unlikely]]
+            return look_bounded(p);
         message* m;
         {
             spin_guard g{p.lock};
@@ -44,6 +47,33 @@ bool receive_wait::look(process& p) noexcept {
     p.consumed.store(p.consumed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     found_.reset(m);
     return true;
+}
+
+// Under the lock, since a sender may take messages out.
+bool receive_wait::look_bounded(process& p) noexcept {
+    message* m;
+    advance on;
+    {
+        spin_guard g{p.lock};
+        m = take_from(p.system, system_seen_, types_, count_);
+        const bool user = !m;
+        if (user) {
+            m = take_bounded(
+                p, seen_,
+                [](const message& it, const void* self) noexcept {
+                    const auto& w = *static_cast<const receive_wait*>(self);
+                    return !w.types_ ||
+                           std::find(w.types_, w.types_ + w.count_, it.type) != w.types_ + w.count_;
+                },
+                this);
+        }
+        p.mailbox_news.store(p.system.empty() ? bounded_mail : bounded_mail | system_left,
+                             std::memory_order_relaxed);
+        if (user && m) on = advance(p);
+    }
+    on.then();
+    found_.reset(m);
+    return m != nullptr;
 }
 
 bool receive_wait::woken(mail_waiter& w, process& p) noexcept {

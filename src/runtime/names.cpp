@@ -10,15 +10,14 @@ namespace detail {
 
 bool runtime_core::register_name(std::string_view name, pid p) {
     process* block = find_block(p);
-    if (!block) return false;
+    if (!block || name.empty()) return false;
     std::unique_lock table{names_lock_};
     if (names_.contains(name)) return false;
     names_.emplace(name, p);
     {
         // Either the process's end finds the name in its list, or we find the end.
         spin_guard g{block->lock};
-        if (block->generation == p.generation() &&
-            block->state.load(std::memory_order_relaxed) != run_state::dead && !block->ending) {
+        if (block->generation == p.generation() && is_home_of(*block) && !block->ending) {
             extras_of(*block).names.emplace_back(name);
             return true;
         }

@@ -2,7 +2,8 @@
 #include <genever/runtime/process.hpp>
 
 #include "arena.hpp"
-#include "runtime_core.hpp"
+#include "bounded_mailbox.hpp"
+#include "signals.hpp"
 
 #include <stdexcept>
 
@@ -26,10 +27,6 @@ constexpr bool frames_in_cells = true;
 #else
 constexpr bool frames_in_cells = true;
 #endif
-
-bool alive(const process& p, pid id) noexcept {
-    return p.generation == id.generation() && p.state.load(std::memory_order_relaxed) != run_state::dead;
-}
 
 } // namespace
 
@@ -88,6 +85,9 @@ runtime_core& require_core(const char* what) {
 }
 
 poller& next_poller() { return require_core("registering a descriptor").spread().poll; }
+
+process_extras::process_extras() noexcept = default;
+process_extras::~process_extras() = default;
 
 process_extras& extras_of(process& p) {
     if (!p.extras) p.extras = new process_extras;
@@ -160,8 +160,8 @@ void release_claim(process& p) noexcept {
 
 namespace {
 
-/// Under p's lock. True when p has to be pushed.
-bool deliver_user(process& p, message* m) noexcept {
+/// Under p's lock, for a mailbox without a limit. True when p has to be pushed.
+bool deliver_unbounded(process& p, message* m) noexcept {
     ++p.arrived;
     if (p.wants == mail_wanted::any) { // parked, and nothing lies in the inbox: its mail is ours to touch
         p.mail.push_back(m);
@@ -173,7 +173,30 @@ bool deliver_user(process& p, message* m) noexcept {
     return false;
 }
 
-/// Under p's lock. True when p has to be pushed.
+// Inline: every message goes through here.
+[[gnu::always_inline]] inline delivery hand_over(pid to, message* m, waiting_send* w) noexcept {
+    process* p = find_block(to);
+    if (!p) return {send_result::noproc, false, m};
+    delivery d{send_result::delivered};
+    {
+        spin_guard g{p->lock};
+        if (!alive(*p, to)) return {send_result::noproc, false, m};
+        if (is_bounded(*p)) [[unlikely]]
+            d = deliver_bounded(*p, m, w);
+        else
+            d.push = deliver_unbounded(*p, m);
+    }
+    if (d.push) push_ready(*p);
+    return d;
+}
+
+} // namespace
+
+delivery deliver_user(process& p, message* m) noexcept {
+    if (is_bounded(p)) return deliver_bounded(p, m, nullptr);
+    return {send_result::delivered, deliver_unbounded(p, m)};
+}
+
 bool deliver_system(process& p, message* m) noexcept {
     p.system.push_back(m);
     p.mailbox_news.store(p.mailbox_news.load(std::memory_order_relaxed) | system_news,
@@ -181,39 +204,39 @@ bool deliver_system(process& p, message* m) noexcept {
     return p.wants != mail_wanted::none && consume(p, wake_reason::ready);
 }
 
-/// False, and `m` stays the caller's, when nobody lives under `to`.
-template <bool (*Deliver)(process&, message*) noexcept>
-bool deliver(pid to, message* m) noexcept {
-    process* p = find_block(to);
-    if (!p) return false;
-    bool push;
-    {
-        spin_guard g{p->lock};
-        if (!alive(*p, to)) return false;
-        push = Deliver(*p, m);
-    }
-    if (push) push_ready(*p);
-    return true;
+delivery offer(pid to, message* m) noexcept { return hand_over(to, m, nullptr); }
+
+send_result post(pid to, message* m) noexcept {
+    const delivery d = hand_over(to, m, nullptr);
+    if (d.left) [[unlikely]]
+        drop_left(d);
+    return d.result;
 }
 
-} // namespace
-
-bool post_or_keep(pid to, message* m) noexcept { return deliver<deliver_user>(to, m); }
-
-bool post(pid to, message* m) noexcept {
-    if (deliver<deliver_user>(to, m)) return true;
-    m->type->drop(m, exit_kind::noproc);
-    return false;
+send_result post_or_wait(pid to, message* m, waiting_send& w) noexcept {
+    const delivery d = hand_over(to, m, &w);
+    if (d.left) [[unlikely]]
+        drop_left(d);
+    return d.result;
 }
 
 bool post_system(pid to, message* m) noexcept {
-    if (deliver<deliver_system>(to, m)) return true;
+    if (process* p = find_block(to)) {
+        bool push = false;
+        bool taken = false;
+        {
+            spin_guard g{p->lock};
+            if (alive(*p, to)) {
+                taken = true;
+                push = deliver_system(*p, m);
+            }
+        }
+        if (push) push_ready(*p);
+        if (taken) return true;
+    }
     m->type->drop(m, exit_kind::noproc);
     return false;
 }
-
-// ---- links and monitors
-namespace {
 
 void drop_all(message_list& l, const exit_reason& why) noexcept {
     while (!l.empty()) {
@@ -221,63 +244,6 @@ void drop_all(message_list& l, const exit_reason& why) noexcept {
         m->type->drop(m, why);
     }
 }
-
-/// The end of a linked process reaches `to`.
-void deliver_link_exit(pid to, pid from, const exit_reason& why) {
-    process* p = find_block(to);
-    if (!p) return;
-    auto* m = new_message<value_message<exit_signal>>(exit_signal{from, why});
-    bool push = false;
-    {
-        spin_guard g{p->lock};
-        if (alive(*p, to) && p->extras && p->extras->links.erase(from)) {
-            if (p->trap_exit) {
-                push = deliver_system(*p, m);
-                m = nullptr;
-            } else if (why.kind() != exit_kind::normal) {
-                push = mark_killed(*p, why, true);
-            }
-        }
-    }
-    if (m) delete_message(m);
-    if (push) push_ready(*p);
-}
-
-/// Adds `from` to the links of `to`. False when `to` is gone.
-bool add_link(pid to, pid from) {
-    process* p = find_block(to);
-    if (!p) return false;
-    spin_guard g{p->lock};
-    if (!alive(*p, to)) return false;
-    extras_of(*p).links.insert(from, {});
-    return true;
-}
-
-/// Tells `watcher` of the end of `watched`, unless it has ended the monitor meanwhile.
-void deliver_down(pid watcher, monitor_ref ref, pid watched, const exit_reason& why) {
-    process* p = find_block(watcher);
-    if (!p) return;
-    auto* m = new_message<value_message<down>>(down{ref, watched, why});
-    bool push = false;
-    {
-        spin_guard g{p->lock};
-        if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value)) {
-            push = deliver_system(*p, m);
-            m = nullptr;
-        }
-    }
-    if (m) delete_message(m);
-    if (push) push_ready(*p);
-}
-
-void forget_watcher(pid watched, std::uint64_t ref) noexcept {
-    process* p = find_block(watched);
-    if (!p) return;
-    spin_guard g{p->lock};
-    if (alive(*p, watched) && p->extras) p->extras->watchers.erase(ref);
-}
-
-} // namespace
 
 // ---- birth
 
@@ -295,6 +261,11 @@ process_birth::~process_birth() {
 
 pid process_birth::start(task<> root, const spawn_options* options) {
     newborn = nullptr;
+    std::unique_ptr<bounded_mailbox> limit;
+    if (options && options->mailbox.capacity != mailbox_limit::unlimited) {
+        limit = std::make_unique<bounded_mailbox>();
+        set_limit(*limit, options->mailbox);
+    }
     if (root.empty()) root = process_main([] {}); // it was done before it began
     process& p = *std::exchange(p_, nullptr);
     const pid id = pid_of(p);
@@ -320,6 +291,10 @@ pid process_birth::start(task<> root, const spawn_options* options) {
             x.label = options->label;
             x.quiet = options->quiet;
             if (options->watcher) x.watchers.insert(options->monitor.value, options->watcher);
+        }
+        if (limit) {
+            extras_of(p).bounded = std::move(limit);
+            p.mailbox_news.store(bounded_mail, std::memory_order_relaxed);
         }
     }
     // release: pairs with the acquire of those who look at all cells (`processes`, `kill_all`); nobody else knows the pid
@@ -351,17 +326,6 @@ std::int64_t runtime_core::live() const noexcept {
 }
 
 // ---- the end
-
-bool mark_killed(process& p, exit_reason reason, bool by_link) {
-    if (p.killed) return false; // the first one counts
-    process_extras& x = extras_of(p);
-    x.kill_reason = std::move(reason);
-    x.killed_by_link = by_link;
-    p.killed = true;
-    p.attention.store(p.attention.load(std::memory_order_relaxed) | signal_waits, std::memory_order_relaxed);
-    if (p.state.load(std::memory_order_relaxed) != run_state::parked || p.claimed) return false;
-    return consume(p, wake_reason::called_off);
-}
 
 // The frames are gone; the process says goodbye. Order as OTP's: names first, so that whoever hears of the end can
 // take the name.
@@ -414,6 +378,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     drop_all(mail, reason);
     drop_all(inbox, reason);
     if (x) {
+        if (x->bounded) end_line(p, *x->bounded, reason);
         for (const auto& [other, nothing] : x->links) deliver_link_exit(other, id, reason);
         for (auto [ref, watched] : x->monitoring) forget_watcher(watched, ref);
         for (auto [ref, watcher] : x->watchers) deliver_down(watcher, monitor_ref{ref}, id, reason);
@@ -421,27 +386,6 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     leave_cell(p);
     thread_state* t = this_thread();
     t->ended.store(t->ended.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-}
-
-void exit_process(pid to, pid from, exit_reason reason) {
-    process* p = find_block(to);
-    if (!p) return;
-    const bool untrappable = reason == exit_kind::killed;
-    auto* m = untrappable ? nullptr : new_message<value_message<exit_signal>>(exit_signal{from, reason});
-    bool push = false;
-    {
-        spin_guard g{p->lock};
-        if (alive(*p, to)) {
-            if (p->trap_exit && !untrappable) {
-                push = deliver_system(*p, m);
-                m = nullptr;
-            } else if (reason.kind() != exit_kind::normal || from == to) {
-                push = mark_killed(*p, std::move(reason), false);
-            }
-        }
-    }
-    if (m) delete_message(m);
-    if (push) push_ready(*p);
 }
 
 void runtime_core::kill_all() noexcept {
@@ -456,11 +400,6 @@ void runtime_core::kill_all() noexcept {
     });
 }
 
-monitor_ref new_monitor_ref() noexcept {
-    static std::atomic<std::uint64_t> last{0};
-    return {last.fetch_add(1, std::memory_order_relaxed) + 1};
-}
-
 } // namespace detail
 
 // ---- the public functions
@@ -470,85 +409,6 @@ using namespace detail;
 pid self() noexcept {
     process* p = current_process();
     return p ? pid_of(*p) : pid{};
-}
-
-bool trap_exit(bool on) {
-    process& p = require_process("trap_exit");
-    spin_guard g{p.lock};
-    const bool before = p.trap_exit;
-    p.trap_exit = on;
-    return before;
-}
-
-void link(pid other) {
-    process& me = require_process("link");
-    const pid id = pid_of(me);
-    if (other == id) return;
-    {
-        spin_guard g{me.lock};
-        extras_of(me).links.insert(other, {});
-    }
-    if (!add_link(other, id)) deliver_link_exit(id, other, exit_kind::noproc);
-}
-
-void unlink(pid other) {
-    process& me = require_process("unlink");
-    const pid id = pid_of(me);
-    {
-        spin_guard g{me.lock};
-        if (me.extras) me.extras->links.erase(other);
-    }
-    if (process* p = find_block(other)) {
-        spin_guard g{p->lock};
-        if (alive(*p, other) && p->extras) p->extras->links.erase(id);
-    }
-}
-
-monitor_ref monitor(pid other) {
-    process& me = require_process("monitor");
-    const pid id = pid_of(me);
-    const monitor_ref ref = new_monitor_ref();
-    {
-        spin_guard g{me.lock};
-        extras_of(me).monitoring.insert(ref.value, other);
-    }
-    bool there = false;
-    if (process* p = find_block(other)) {
-        spin_guard g{p->lock};
-        there = alive(*p, other);
-        if (there) extras_of(*p).watchers.insert(ref.value, id);
-    }
-    if (!there) deliver_down(id, ref, other, exit_kind::noproc);
-    return ref;
-}
-
-void demonitor(monitor_ref ref) {
-    process& me = require_process("demonitor");
-    pid watched;
-    {
-        spin_guard g{me.lock};
-        if (me.extras) {
-            if (const pid* whom = me.extras->monitoring.find(ref.value)) {
-                watched = *whom;
-                me.extras->monitoring.erase(ref.value);
-            }
-        }
-    }
-    if (watched) forget_watcher(watched, ref.value);
-    // Its end may have been told already.
-    message* found = nullptr;
-    {
-        spin_guard g{me.lock};
-        message* before = nullptr;
-        for (message* m = me.system.first; m; before = m, m = m->next) {
-            if (m->type != &value_message<down>::type_of) continue;
-            if (static_cast<value_message<down>*>(m)->value.ref != ref) continue;
-            me.system.remove(before, m);
-            found = m;
-            break;
-        }
-    }
-    if (found) found->type->drop(found, exit_kind::normal);
 }
 
 bool is_alive(pid id) noexcept {
@@ -563,36 +423,6 @@ void set_label(std::string_view label) {
     std::string text{label};
     spin_guard g{p.lock};
     extras_of(p).label.swap(text);
-}
-
-std::optional<process_info> info(pid id) {
-    process* p = find_block(id);
-    if (!p) return {};
-    process_info i;
-    i.pid = id;
-    spin_guard g{p->lock};
-    if (!alive(*p, id)) return {};
-    i.parked = p->state.load(std::memory_order_relaxed) == run_state::parked;
-    i.trap_exit = p->trap_exit;
-    i.mailbox_length = p->arrived - p->consumed.load(std::memory_order_relaxed);
-    if (p->extras) {
-        i.label = p->extras->label;
-        i.names = p->extras->names;
-        i.links = p->extras->links.size();
-        i.watchers = p->extras->watchers.size();
-    }
-    return i;
-}
-
-std::vector<pid> processes() {
-    runtime_core& core = require_core("processes");
-    std::vector<pid> all;
-    the_cells.for_each([&](process& p) {
-        if (p.state.load(std::memory_order_relaxed) == run_state::dead) return; // leaves free cells alone
-        spin_guard g{p.lock};
-        if (core.is_home_of(p)) all.push_back(pid_of(p));
-    });
-    return all;
 }
 
 } // namespace genever

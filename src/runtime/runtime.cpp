@@ -144,6 +144,7 @@ runtime::runtime(runtime_options options)
     : core_(std::make_unique<detail::runtime_core>(std::move(options))) {}
 runtime::~runtime() = default;
 
+std::vector<process_info> runtime::process_list() const { return detail::list_processes(*core_); }
 unsigned runtime::workers() const noexcept { return core_->workers(); }
 runtime_stats runtime::stats() const { return core_->stats(); }
 runtime_stats stats() { return detail::require_core("stats").stats(); }

@@ -38,14 +38,23 @@ namespace genever::detail {
 struct timer_entry;
 class blocking_pool;
 
+struct bounded_mailbox;
+/// What ends an alias beside `unalias`: nothing, its first message, its monitor, or either of the two.
+enum class alias_kind : std::uint8_t { explicit_unalias, reply, demonitor, reply_demonitor };
+using alias_table = ordered_table<std::uint64_t, alias_kind>;
+
 /// What only some processes have. Under the process's lock, except where noted.
 struct process_extras {
+    process_extras() noexcept;
+    ~process_extras();
     struct nothing {};
     ordered_table<pid, nothing> links;
     ordered_table<std::uint64_t, pid> watchers;   // monitors on this process: ref -> who
     ordered_table<std::uint64_t, pid> monitoring; // the process's own: ref -> whom
     std::vector<std::string> names;
     std::string label;
+    std::unique_ptr<bounded_mailbox> bounded; // its owner alone makes and ends it
+    std::unique_ptr<alias_table> aliases;     // made when first needed
     exit_reason kill_reason;
     bool quiet = false;
     bool killed_by_link = false;
@@ -194,6 +203,7 @@ poller& next_poller();
 void refresh_interrupt(process& p) noexcept;
 /// Under p's lock. True when p has to be pushed.
 bool mark_killed(process& p, exit_reason reason, bool by_link);
+std::vector<process_info> list_processes(const runtime_core& core);
 
 std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept;
 void fire_entry(std::shared_ptr<timer_entry> e);

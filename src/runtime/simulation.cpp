@@ -29,7 +29,9 @@ void simulation::run_until_set(const end_slot& end) {
         std::string waiting;
         for (pid q : processes()) {
             auto i = info(q);
-            waiting += "\n  " + to_string(q) + (i && !i->label.empty() ? " " + i->label : "");
+            waiting += "\n  " + to_string(q);
+            if (i && !i->label.empty()) (waiting += ' ') += i->label;
+            if (i) (waiting += " in ") += i->suspension_point();
         }
         throw std::runtime_error("genever: deadlock: nobody is ready, no timer is armed; living:" + waiting);
     }

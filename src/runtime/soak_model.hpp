@@ -3,6 +3,7 @@
 // its frames are gone. For programs in a simulation: one operation at a time.
 #pragma once
 
+#include <genever/runtime/mailbox_limit.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/time.hpp>
 
@@ -39,6 +40,9 @@ struct soak_counts {
     int noproc_downs = 0;
     int timeouts = 0;
     int freed_names = 0;
+    int refused = 0;
+    int dropped = 0;
+    int waited = 0;
 };
 
 class soak_model {
@@ -59,14 +63,18 @@ public:
         std::map<std::uint64_t, int> watchers;   // others' monitors on it
         std::vector<std::uint64_t> refs;         // every monitor it ever made
         std::set<std::string> names;
-        std::map<int, long> sent;     // to whom, how many
-        std::map<int, long> received; // from whom, how many
-        std::size_t waiting_numbers = 0;
+        std::map<int, long> sent; // to whom, how many
+        std::deque<std::pair<int, long>>
+            mail; // from whom, which, in the order in which they shall be received
+        mailbox_limit limit = {};
+        int sends_to = -1;                       // whom it waits for, to have room
         unsigned waits_for = 0;                  // the lanes that would end its current wait
         time_point wakes_by = time_point::max(); // when that ends in any case
         int frames = 0;                          // witnesses
         int messages = 0;
     };
+
+    int in_line = 0; // messages that were sent by waiting for room
 
     int size() const { return static_cast<int>(all_.size()); }
     entry& at(int i) { return all_[static_cast<std::size_t>(i)]; }
@@ -97,7 +105,8 @@ public:
         e.alive = false;
         e.waits_for = 0;
         e.wakes_by = time_point::max();
-        e.waiting_numbers = 0;
+        e.mail.clear();
+        e.sends_to = -1;
         for (const auto& n : e.names) names_.erase(n);
         expected_[static_cast<std::size_t>(i)].clear();
         for (int other : std::set<int>{e.links}) link_exit(other, i, why);
@@ -157,22 +166,53 @@ public:
 
     /// The number of the next message from `me` to `to`, where it is sent to a living process.
     long next_number(int me, int to) { return at(me).sent[to] + 1; }
-    void sent(int me, int to, bool answer) {
-        EXPECT_EQ(answer, at(to).alive) << name(me) << " sends to " << name(to);
-        if (!at(to).alive) return;
-        ++at(me).sent[to];
-        ++at(to).waiting_numbers;
+    /// `line`: others wait to send, and the room that there is for the moment is theirs.
+    void sent(int me, int to, bool line, send_result answer) {
+        entry& e = at(to);
+        send_result expected = send_result::delivered;
+        const bool unlimited = e.limit.capacity == mailbox_limit::unlimited;
+        if (!e.alive) {
+            expected = send_result::noproc;
+        } else if (!unlimited && (line || !has_room(to))) {
+            switch (e.limit.policy) {
+            case mailbox_policy::drop_oldest:
+                while (!e.mail.empty()) {
+                    ++counts.dropped;
+                    e.mail.pop_front();
+                    if (has_room(to)) break;
+                }
+                break;
+            case mailbox_policy::drop_newest: expected = send_result::dropped; break;
+            case mailbox_policy::reject:
+            case mailbox_policy::wait: expected = send_result::full; break;
+            }
+        }
+        EXPECT_EQ(to_string(answer), to_string(expected)) << name(me) << " sends to " << name(to);
+        if (expected) e.mail.emplace_back(me, ++at(me).sent[to]);
+        if (e.alive && !expected) ++counts.refused;
     }
+    /// The end of a send that may wait.
+    void sent_in_turn(int me, int to, bool waited, send_result answer) {
+        if (me == to && answer == send_result::full) return; // it does not wait for itself
+        const send_result expected = at(to).alive ? send_result::delivered : send_result::noproc;
+        EXPECT_EQ(to_string(answer), to_string(expected)) << name(me) << " sends to " << name(to);
+        if (!expected) return;
+        EXPECT_TRUE(has_room(to)) << name(me) << " sends more to " << name(to) << " than that takes";
+        at(to).mail.emplace_back(me, ++at(me).sent[to]);
+        if (waited) ++counts.waited;
+    }
+    bool has_room(int i) { return at(i).mail.size() < at(i).limit.capacity; }
     void got_number(int me, int from, int to, long number) {
         entry& e = at(me);
         EXPECT_TRUE(e.alive) << name(me) << " received when it was dead";
         EXPECT_EQ(to, me);
-        EXPECT_EQ(number, ++e.received[from]) << name(me) << " received out of order from " << name(from);
         ++counts.numbers;
-        if (e.waiting_numbers == 0)
+        if (e.mail.empty()) {
             ADD_FAILURE() << name(me) << " received more than it was sent";
-        else
-            --e.waiting_numbers;
+            return;
+        }
+        EXPECT_EQ(e.mail.front(), std::pair(from, number)) << name(me) << " received out of order";
+        e.mail.pop_front();
     }
     void got_exit(int me, const exit_signal& s) {
         got(me, {exits, s.from, 0, s.reason}, [&](const signal& e) { return e.from == s.from; });
@@ -190,7 +230,7 @@ public:
         EXPECT_EQ(lanes_with_mail(me), 0U) << name(me) << " found its mailbox empty";
     }
     unsigned lanes_with_mail(int i) {
-        unsigned lanes = at(i).waiting_numbers != 0 ? numbers : 0U;
+        unsigned lanes = at(i).mail.empty() ? 0U : numbers;
         for (const signal& s : expected_of(i)) lanes |= s.what;
         return lanes;
     }
@@ -225,12 +265,13 @@ public:
         EXPECT_EQ(seen.has_value(), e.alive) << name(i);
         if (!seen || !e.alive) return;
         EXPECT_EQ(seen->trap_exit, e.trapping) << name(i);
-        EXPECT_EQ(seen->links, e.links.size()) << name(i);
-        EXPECT_EQ(seen->watchers, e.watchers.size()) << name(i);
+        EXPECT_EQ(seen->links.size(), e.links.size()) << name(i);
+        EXPECT_EQ(seen->monitored_by.size(), e.watchers.size()) << name(i);
         // A process that is about to run may have one in its hands.
         const std::size_t in_hands = !at_rest && e.waits_for != 0 ? 1 : 0;
-        EXPECT_LE(seen->mailbox_length, e.waiting_numbers) << name(i);
-        EXPECT_GE(seen->mailbox_length + in_hands, e.waiting_numbers) << name(i);
+        EXPECT_LE(seen->mailbox_length, e.mail.size()) << name(i);
+        EXPECT_GE(seen->mailbox_length + in_hands, e.mail.size()) << name(i);
+        EXPECT_EQ(seen->mailbox, e.limit) << name(i);
         EXPECT_EQ((std::set<std::string>{seen->names.begin(), seen->names.end()}), e.names) << name(i);
     }
     /// To be called when nobody is ready: nothing that was sent may still be on its way.
@@ -245,6 +286,8 @@ public:
             }
             if (e.doomed) ADD_FAILURE() << name(i) << " lives, and was to end with " << to_string(*e.doomed);
             if (e.waits_for & lanes_with_mail(i)) ADD_FAILURE() << name(i) << " was not woken for a message";
+            if (e.sends_to >= 0 && (!at(e.sends_to).alive || has_room(e.sends_to)))
+                ADD_FAILURE() << name(i) << " was not woken to send to " << name(e.sends_to);
             if (e.wakes_by < now()) ADD_FAILURE() << name(i) << " was not woken in time";
         }
     }

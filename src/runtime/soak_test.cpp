@@ -2,6 +2,7 @@
 // kill and fail at random, in the simulated runtime, where each answer and each message can be foretold.
 // GENEVER_SEEDS says how many programs, GENEVER_SEED replays one.
 #include <genever/runtime/blocking.hpp>
+#include <genever/runtime/mailbox.hpp>
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/time.hpp>
 #include <genever/runtime/timeout.hpp>
@@ -28,6 +29,7 @@ namespace {
 constexpr int first_processes = 12;
 constexpr int most_processes = 80;
 constexpr int most_operations = 100;
+constexpr unsigned seeds = 300;
 
 /// One place in a process's frames, or one message, where its owner counts them.
 class witness {
@@ -112,6 +114,7 @@ public:
     }
 
     task<> run() {
+        if (pick(3) == 0) limit_mailbox();
         const int operations = 5 + pick(most_operations);
         for (int i = 0; i < operations; ++i) {
             const int what = pick(100);
@@ -131,6 +134,15 @@ private:
     int pick(int bound) { return static_cast<int>(random_() % static_cast<unsigned>(bound)); }
     int anybody() { return pick(m_.size()); }
     std::string a_name() { return "name" + std::to_string(pick(4)); }
+    void limit_mailbox() {
+        const mailbox_limit limit = a_limit();
+        EXPECT_EQ(set_mailbox_limit(limit), std::exchange(m_.at(me_).limit, limit));
+    }
+    mailbox_limit a_limit() {
+        if (pick(4) == 0) return {};
+        return {.capacity = 1 + static_cast<std::size_t>(pick(3)),
+                .policy = static_cast<mailbox_policy>(pick(4))};
+    }
     exit_reason a_reason() {
         const std::string text = std::to_string(me_) + '/' + std::to_string(++failures_);
         switch (pick(7)) {
@@ -149,7 +161,10 @@ private:
         const pid id = m_.at(other).id;
         if (what < 30) {
             numbered n{me_, other, m_.next_number(me_, other), witness{m_.at(other).messages}};
-            m_.sent(me_, other, send(id, std::move(n)));
+            const auto seen = info(id);
+            m_.sent(me_, other, seen && seen->senders_waiting != 0, send(id, std::move(n)));
+        } else if (what < 33) {
+            limit_mailbox();
         } else if (what < 36) {
             if (m_.size() < most_processes) start(m_, seed_, pick(3), me_);
         } else if (what < 39) {
@@ -197,7 +212,11 @@ private:
     task<> wait(int what) {
         const witness frame = frame_;
         const duration limit = pick(4) * 1ms;
-        if (what < 76) {
+        if (what < 68) {
+            auto work = send_in_turn(anybody());
+            const waiting w{m_, me_, 0, limit};
+            co_await with_timeout(limit, std::move(work));
+        } else if (what < 76) {
             const bool any = co_await receive_all(limit);
             // A receive that only looks may let others run between its look and its end.
             if (!any && limit > 0ms) m_.found_nothing(me_);
@@ -229,6 +248,20 @@ private:
         auto work = receive_all(limit);
         co_await with_timeout(2ms, std::move(work));
         co_await sleep_for(limit);
+    }
+
+    task<> send_in_turn(int other) {
+        const witness frame = frame_;
+        struct in_line {
+            int& to;
+            ~in_line() { to = -1; }
+        };
+        const in_line place{m_.at(me_).sends_to = other};
+        const time_point start = now();
+        auto sending =
+            send_wait<numbered>(m_.at(other).id, me_, other, m_.next_number(me_, other), witness{m_.in_line});
+        const send_result r = co_await sending;
+        m_.sent_in_turn(me_, other, now() != start, r);
     }
 
     /// False when there was nothing in all that time.
@@ -274,36 +307,40 @@ private:
 
 TEST(Soak, RandomProgramsBehaveAsTheModelOfOtp) {
     soak_counts counts;
-    under_seeds([&](simulation& sim) {
-        soak_model m{counts};
-        sim.run([&]() -> task<> {
-            const pid me = self();
-            for (int i = 0; i < first_processes; ++i) program::start(m, sim.seed(), 0, -1);
-            for (int round = 0; round < 5; ++round) {
-                co_await sleep_for(4300us); // nobody else wakes at that moment
+    under_seeds(
+        [&](simulation& sim) {
+            soak_model m{counts};
+            sim.run([&]() -> task<> {
+                const pid me = self();
+                for (int i = 0; i < first_processes; ++i) program::start(m, sim.seed(), 0, -1);
+                for (int round = 0; round < 5; ++round) {
+                    co_await sleep_for(4300us); // nobody else wakes at that moment
+                    m.compare_all_at_rest();
+                    if (::testing::Test::HasFailure()) break;
+                }
+                for (int i = 0; i < m.size(); ++i) {
+                    m.exit_sent(i, me, exit_kind::killed);
+                    exit(m.at(i).id, exit_kind::killed);
+                }
+                co_await sleep_for(1ns);
                 m.compare_all_at_rest();
-                if (::testing::Test::HasFailure()) break;
-            }
+                EXPECT_EQ(m.living(), 0);
+                for (int i = 0; i < 4; ++i) EXPECT_EQ(whereis("name" + std::to_string(i)), pid{});
+            });
+            sim.run_for(1s);
+            EXPECT_EQ(sim.live(), 0U);
+            EXPECT_EQ(m.in_line, 0);
             for (int i = 0; i < m.size(); ++i) {
-                m.exit_sent(i, me, exit_kind::killed);
-                exit(m.at(i).id, exit_kind::killed);
+                EXPECT_EQ(m.at(i).frames, 0);
+                EXPECT_EQ(m.at(i).messages, 0);
             }
-            co_await sleep_for(1ns);
-            m.compare_all_at_rest();
-            EXPECT_EQ(m.living(), 0);
-            for (int i = 0; i < 4; ++i) EXPECT_EQ(whereis("name" + std::to_string(i)), pid{});
-        });
-        sim.run_for(1s);
-        EXPECT_EQ(sim.live(), 0U);
-        for (int i = 0; i < m.size(); ++i) {
-            EXPECT_EQ(m.at(i).frames, 0);
-            EXPECT_EQ(m.at(i).messages, 0);
-        }
-    });
-    if (seed_to_replay() || seeds_to_run(50) < 50) return;
+        },
+        seeds);
+    if (seed_to_replay() || seeds_to_run(seeds) < seeds) return;
     // All of it has been met.
     for (int n : {counts.returned, counts.thrown, counts.killed, counts.ended_by_link, counts.trapped_links,
                   counts.numbers, counts.exits, counts.downs, counts.noproc_downs, counts.timeouts,
-                  counts.freed_names})
+                  counts.freed_names, counts.refused, counts.dropped})
         EXPECT_GT(n, 50);
+    EXPECT_GT(counts.waited, 10);
 }

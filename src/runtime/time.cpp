@@ -1,6 +1,7 @@
 // The clock, sleeping, and timers that send messages.
 #include <genever/runtime/time.hpp>
 
+#include "bounded_mailbox.hpp"
 #include "runtime_core.hpp"
 
 #include <algorithm>
@@ -94,11 +95,12 @@ void fire_entry(std::shared_ptr<timer_entry> e) {
         exit_process(e->to, {}, exit_reason::from_exception(std::current_exception()));
         return;
     }
-    bool sent = false;
+    delivery d{send_result::noproc, false, m};
     {
         spin_guard g{e->sending};
-        sent = !e->cancelled && post_or_keep(e->to, m);
-        if (sent && e->every != 0) {
+        if (!e->cancelled) d = offer(e->to, m);
+        // A mailbox that is full at the moment costs this firing, not the later ones.
+        if (d.result != send_result::noproc && e->every != 0) {
             const std::int64_t now = this_thread()->core->now();
             e->due += e->every;
             if (e->due <= now)
@@ -106,7 +108,7 @@ void fire_entry(std::shared_ptr<timer_entry> e) {
             arm_entry(e);
         }
     }
-    if (!sent) m->type->drop(m, exit_kind::noproc);
+    if (d.left) drop_left(d);
 }
 
 bool cancel_entry(const std::shared_ptr<timer_entry>& e) noexcept {

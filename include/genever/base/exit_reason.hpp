@@ -14,12 +14,13 @@ class stack_trace;
 
 /// The kinds of exit, named as OTP names them.
 enum class exit_kind : std::uint8_t {
-    normal,   ///< the process returned
-    shutdown, ///< it was asked to end, by its supervisor as a rule
-    killed,   ///< it was killed: nobody could catch that
-    noproc,   ///< there was no such process
-    timeout,  ///< an answer did not come in time
-    error,    ///< an exception left it, or somebody said that it failed
+    normal,     ///< the process returned
+    shutdown,   ///< it was asked to end, by its supervisor as a rule
+    killed,     ///< it was killed: nobody could catch that
+    noproc,     ///< there was no such process
+    timeout,    ///< an answer did not come in time
+    overloaded, ///< a full mailbox did not take a message, or dropped it
+    error,      ///< an exception left it, or somebody said that it failed
 };
 
 std::string_view to_string(exit_kind k) noexcept;

@@ -18,6 +18,7 @@ enum class call_failure : std::uint8_t {
     no_reply,     ///< the server let go of the request without an answer
     calling_self, ///< a server that calls itself would wait for itself
     wrong_server, ///< the process is no server of this type
+    overloaded,   ///< the server's full mailbox did not take the request, or dropped it
 };
 
 std::string_view to_string(call_failure k) noexcept;
@@ -29,7 +30,7 @@ public:
     call_error(call_failure kind, std::string_view server, std::string_view message, exit_reason reason);
 
     call_failure kind() const noexcept { return kind_; }
-    /// Why the server ended (`exited`); `noproc` and `timeout` for those; else an `error` with the text.
+    /// Why the server ended (`exited`); `noproc`, `timeout` and `overloaded` for those; else an `error` with the text.
     const exit_reason& reason() const noexcept { return reason_; }
 
 private:

@@ -30,6 +30,8 @@ namespace genever {
 /// * `terminate(const exit_reason&)`: called when a callback threw, after `stop`, and when the parent asks a server that
 ///   traps exits to end; not on a kill, and not on an exit signal that is not trapped.
 ///
+/// A server that shall refuse what it cannot keep up with calls `set_mailbox_limit` (runtime/mailbox.hpp) in `init`.
+///
 /// An exception that leaves a callback ends the server with it; who called it then, or waits in its mailbox, gets a
 /// `call_error` with the reason. What nobody handles is logged and dropped. All functions below are for the server's
 /// own process.

@@ -6,6 +6,7 @@
 #include <genever/otp/call_error.hpp>
 #include <genever/otp/detail/server_message.hpp>
 #include <genever/runtime/detail/timer.hpp>
+#include <genever/runtime/detail/waiting_send.hpp>
 #include <genever/runtime/process.hpp>
 
 #include <chrono>
@@ -55,6 +56,7 @@ private:
     call_slot_base& slot_;
     duration timeout_;
     timer_node timer_;
+    waiting_send place_; // of the request, while a full mailbox whose policy is `wait` keeps it outside
 };
 
 /// `Throws` says whether failure is an exception or an unexpected value.
@@ -97,7 +99,7 @@ public:
     /// The process it leads to at the moment; `pid{}`: nobody.
     genever::pid pid() const { return name_.empty() ? pid_ : whereis(name_); }
 
-    /// Sends a message that has no reply. Never blocks, never fails: false when nobody is there.
+    /// Sends a message that has no reply. Never blocks: false when nobody is there, or a full mailbox does not take it.
     template <std::nullptr_t = nullptr, class M>
     bool cast(M&& message) const {
         return cast<std::remove_cvref_t<M>>(std::forward<M>(message));
@@ -115,7 +117,8 @@ public:
     /// Sends a message M{args...} that has a reply, and waits for it: `co_await ref.call<M>(args...)`. Gives
     /// `M::reply`. Waits 5 seconds at most, or what `within` says; throws `call_error` when no answer comes (see
     /// there). Killed or timed out while it waits, the answer is dropped when it comes; the server handles the
-    /// message in any case. The reference must outlive the waiting expression.
+    /// message in any case, unless it still waits outside of a full mailbox. The reference must outlive the waiting
+    /// expression.
     template <class M, class... Args>
     auto call(Args&&... args) const {
         return make_call<M, true>(default_call_timeout, std::forward<Args>(args)...);

@@ -4,18 +4,18 @@
 #include <genever/base/exit_reason.hpp>
 #include <genever/base/pid.hpp>
 #include <genever/runtime/detail/process.hpp>
+#include <genever/runtime/mailbox_limit.hpp>
 #include <genever/runtime/message.hpp>
+#include <genever/runtime/process_info.hpp>
 #include <genever/runtime/task.hpp>
 
 #include <coroutine>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace genever {
 
@@ -30,18 +30,8 @@ struct spawn_options {
     monitor_ref monitor = {};
     /// A crash is somebody's to report (its supervisor's): no report by the runtime.
     bool quiet = false;
-};
-
-/// What is known of a living process. A snapshot: it may be past when it is read.
-struct process_info {
-    genever::pid pid;
-    std::string label;
-    std::vector<std::string> names;
-    bool parked = false;
-    bool trap_exit = false;
-    std::size_t mailbox_length = 0;
-    std::size_t links = 0;
-    std::size_t watchers = 0;
+    /// How many messages its mailbox takes, and what happens then (mailbox.hpp). Capacity 0 throws std::invalid_argument.
+    mailbox_limit mailbox = {};
 };
 
 namespace detail {
@@ -132,10 +122,11 @@ std::pair<pid, monitor_ref> spawn_monitor(F&& f, Args&&... args) {
     return {p, options.monitor};
 }
 
-/// Sends a value to a process. Never blocks, never fails: what is sent to a process that has ended is dropped.
-/// False tells that it was, true only that it had not ended yet. Callable on any thread.
+/// Sends a value to a process. Never blocks: what is sent to a process that has ended, or whose full mailbox does not take
+/// it, is dropped, and the result, which converts to false then, says so. `delivered` only tells that it has come into
+/// the mailbox. Callable on any thread. (`send_wait` waits for room.)
 template <class T>
-bool send(pid to, T&& value) {
+send_result send(pid to, T&& value) {
     return detail::post(to,
                         detail::new_message<detail::value_message<std::decay_t<T>>>(std::forward<T>(value)));
 }
@@ -162,9 +153,11 @@ monitor_ref monitor(pid other);
 /// Ends the monitor: its `down` never comes afterwards, and is taken from the mailbox if it is there.
 void demonitor(monitor_ref ref);
 
-/// Gives `p` a name that others find it by. False when the name is taken or `p` is not alive. A name is
-/// free again when its process has ended, before anybody hears of the end.
+/// Gives `p`, a process of this runtime, a name that others find it by; it may have several. False when the name is taken
+/// (by `p` itself, too, as in Erlang) or empty, or `p` is not alive or another runtime's. A name is free again when its
+/// process has ended, before anybody hears of the end.
 bool register_name(std::string_view name, pid p);
+/// Anybody may take a name away. False when nobody had it.
 bool unregister_name(std::string_view name);
 /// Who has the name in this runtime; `pid{}`: nobody.
 pid whereis(std::string_view name);
@@ -173,10 +166,6 @@ pid whereis(std::string_view name);
 bool is_alive(pid p) noexcept;
 /// What crash reports and lists call the calling process.
 void set_label(std::string_view label);
-/// A snapshot of a living process, or nothing.
-std::optional<process_info> info(pid p);
-/// All living processes of this runtime, by slot. Takes time in proportion to the most that ever lived.
-std::vector<pid> processes();
 
 namespace detail {
 struct yield_awaiter {

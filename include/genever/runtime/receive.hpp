@@ -48,6 +48,7 @@ protected:
 
 private:
     static bool woken(mail_waiter& w, process& p) noexcept;
+    bool look_bounded(process& p) noexcept;
 
     const message_type* const* types_;
     std::uint32_t count_;

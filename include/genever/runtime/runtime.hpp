@@ -86,7 +86,7 @@ struct runtime_options {
 namespace detail {
 
 inline const spawn_options quiet_options{
-    .label = "main", .link = {}, .watcher = {}, .monitor = {}, .quiet = true};
+    .label = "main", .link = {}, .watcher = {}, .monitor = {}, .quiet = true, .mailbox = {}};
 
 /// Where the reason of a process's end is left for a thread that waits for it.
 class end_slot {
@@ -202,6 +202,9 @@ public:
 
     /// Waits until `p` has ended and says why. `noproc` when it is gone already.
     exit_reason wait(pid p);
+
+    /// What is known of each living process of this runtime (see the function of that name). Any thread.
+    std::vector<process_info> process_list() const;
 
     unsigned workers() const noexcept;
     /// Any thread.

@@ -70,8 +70,9 @@ private:
     std::shared_ptr<detail::timer_entry> entry_;
 };
 
-/// Sends `value` to `to` after `delay`. A receiver that is gone by then gets nothing. Callable on the runtime's
-/// threads.
+/// Sends `value` to `to` after `delay`. A receiver that is gone by then gets nothing; a full mailbox treats the message by
+/// its policy, as one of `send`: it may be lost. (Deadlines and sleeping send no messages: they lose nothing.) Callable on
+/// the runtime's threads.
 template <class T>
 timer_ref send_after(pid to, duration delay, T value) {
     auto held = std::make_shared<T>(std::move(value));
@@ -82,7 +83,8 @@ timer_ref send_after(pid to, duration delay, T value) {
 
 /// Sends a copy of `value` to `to` every `period` (more than zero), the first after one period, until it is
 /// cancelled or the receiver is gone. Firings are due at multiples of the period from the start, so lateness
-/// does not add up; those that were missed as a whole are skipped.
+/// does not add up; those that were missed as a whole are skipped. What a full mailbox does not take is lost; the later
+/// ones come all the same.
 template <class T>
 timer_ref send_interval(pid to, duration period, T value) {
     return timer_ref{

@@ -23,8 +23,8 @@
 //   alone may write into the awaiter: it cannot be resumed or destroyed (a kill waits for the release).
 // * Mail: a receive does not register anywhere. It leaves itself in `waiter` and asks for `parking::mail`; its worker
 //   parks the process unless something has arrived (`mailbox_news`), all under one lock. Who sends to a process that
-//   is parked so appends to its `mail` and makes it run; who sends to any other leaves the message in `inbox`. Before
-//   the coroutine goes on, the worker asks the waiter whether it has what it wants.
+//   is parked so appends to its `mail` and makes it run; who sends to any other leaves the message in `inbox`. (With a
+//   limit all mail stays in `inbox`, and the owner takes it from there under the lock.) Before the coroutine goes on, the worker asks the waiter whether it has what it wants.
 // * Frames are destroyed only by the thread on which the process runs, so a kill marks the block and lets
 //   a worker do it. Awaiters deregister in their destructors.
 #pragma once
@@ -32,6 +32,7 @@
 #include <genever/base/exit_reason.hpp>
 #include <genever/base/pid.hpp>
 #include <genever/base/spinlock.hpp>
+#include <genever/runtime/mailbox_limit.hpp>
 #include <genever/runtime/message.hpp>
 #include <genever/runtime/task.hpp>
 
@@ -60,6 +61,8 @@ enum class mail_wanted : std::uint8_t { none, system_only, any };
 inline constexpr std::uint8_t user_news = 1;   // something has come to `inbox` since the owner last looked
 inline constexpr std::uint8_t system_news = 2; // the same of `system`
 inline constexpr std::uint8_t system_left = 4; // the owner has seen messages in `system` and left them there
+inline constexpr std::uint8_t bounded_mail =
+    8; // no news: the user lane has a limit (src/runtime/bounded_mailbox.hpp)
 /// Bits of `process::attention`.
 inline constexpr std::uint8_t signal_waits = 1; // a kill or an interrupt
 inline constexpr std::uint8_t simulated = 2;    // for life: every await is a choice of the simulation's
@@ -74,7 +77,8 @@ struct mail_waiter {
     bool (*over)(mail_waiter&, process&) = nullptr;
 };
 
-/// A number that only grows, written under a lock and read, as a hint, without it: no locked instruction either way.
+/// A number that only grows, written under a lock or by one thread and read, as a hint, by others: no locked instruction
+/// either way.
 template <class T>
 class locked_counter {
 public:
@@ -119,10 +123,10 @@ struct alignas(64) process : process_head {
     mail_waiter* waiter;
     process_extras* extras; // links, monitors, names...: under `lock`; made when first needed
     // ---- counters
-    locked_counter<std::uint32_t> arrived; // user messages ever put into the mailbox
-    std::atomic<std::uint32_t> consumed;   // user messages ever received; written by the owner
-    std::uint32_t operations;              // awaits so far: the owner's; every 128th yields
-    parking asked;                         // the owner's: what the coroutine asked for as it suspended
+    locked_counter<std::uint32_t> arrived;    // user messages ever put into the mailbox
+    std::atomic<std::uint32_t> consumed;      // user messages ever received; written by the owner
+    locked_counter<std::uint32_t> operations; // awaits so far: the owner writes it; every 128th yields
+    parking asked;                            // the owner's: what the coroutine asked for as it suspended
     // Written under `lock`, read by the owner without it, as hints.
     std::atomic<std::uint8_t> attention;
     std::atomic<std::uint8_t> mailbox_news;
@@ -214,17 +218,21 @@ bool wake_after(wait_ticket t, F write) noexcept {
 
 // ---- mailboxes, on any thread
 
-/// Hands over a message for the user lane. False, and the message is dropped with `noproc`, when nobody lives
-/// under `to`.
-bool post(pid to, message* m) noexcept;
-/// The same, but a message that nobody gets stays the caller's.
-bool post_or_keep(pid to, message* m) noexcept;
-/// The same as `post` for the system lane.
+/// Hands over a message for the user lane. What is not delivered is dropped, with `noproc` or `overloaded`; so is what a
+/// full mailbox drops for it.
+send_result post(pid to, message* m) noexcept;
+/// The same for the system lane, which takes everything. False, and it is dropped, when nobody lives under `to`.
 bool post_system(pid to, message* m) noexcept;
+
+/// Whether the user lane has a limit: under p's lock, or by its owner, who alone changes it.
+inline bool is_bounded(const process& p) noexcept {
+    return (p.mailbox_news.load(std::memory_order_relaxed) & bounded_mail) != 0;
+}
 
 /// Under p's lock, by its owner: all of the system lane has been looked at.
 inline void note_system_seen(process& p) noexcept {
-    const auto user = static_cast<std::uint8_t>(p.mailbox_news.load(std::memory_order_relaxed) & user_news);
+    const auto user = static_cast<std::uint8_t>(p.mailbox_news.load(std::memory_order_relaxed) &
+                                                (user_news | bounded_mail));
     p.mailbox_news.store(p.system.empty() ? user : static_cast<std::uint8_t>(user | system_left),
                          std::memory_order_relaxed); // a hint for the owner, see above
 }
