@@ -21,7 +21,7 @@ child_share::child_share(child_set& s) noexcept : set_(&s) {
 
 child_share::~child_share() {
     if (!set_) return;
-    if (entered_ && !settled_)
+    if (!settled_) // killed, perhaps before its first step; without effect on a set that was stopped
         fail(
             std::make_exception_ptr(std::runtime_error("genever: a process that was waited for was killed")));
     {

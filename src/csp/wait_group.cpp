@@ -1,5 +1,8 @@
 #include <genever/csp/wait_group.hpp>
 
+#include <genever/runtime/runtime.hpp>
+
+#include <exception>
 #include <stdexcept>
 
 namespace genever {
@@ -14,6 +17,14 @@ void wait_group_state::add(std::ptrdiff_t n) {
         if (count != 0) return;
         // Under the lock: a waiter that is being destroyed waits for it, so none is lost from under us.
         while (waiter* w = waiting.pop_front()) wake(w->ticket);
+    }
+}
+
+void wait_group_state::leave() noexcept {
+    try {
+        add(-1);
+    } catch (...) {
+        report_crash("wait_group::go", exit_reason::from_exception(std::current_exception()));
     }
 }
 

@@ -162,7 +162,7 @@ void monitor::consider_report(thread_state& t, std::int64_t now, std::int64_t cp
 
 // The same for those that are no worker's any more.
 void monitor::look_at_stuck(std::int64_t now) noexcept {
-    std::erase_if(stuck_, [&](thread_state* t) {
+    const auto ended = std::erase_if(stuck_, [&](thread_state* t) {
         if (t->run_number.load(std::memory_order_acquire) == t->seen_run) {
             const std::int64_t cpu = cpu_time(*t) - t->seen_cpu;
             if (const int by = nice_among(stuck_.size());
@@ -178,6 +178,7 @@ void monitor::look_at_stuck(std::int64_t now) noexcept {
         t->watched = false;            // it retires, and may be joined
         return true;
     });
+    if (ended != 0) core_.threads().keep_spares(core_.threads().spares()); // joins them
     if (!asked_) return;
     if (auto stack = take_answer()) {
         finish_report(false, *stack);
@@ -187,8 +188,9 @@ void monitor::look_at_stuck(std::int64_t now) noexcept {
 }
 
 void monitor::relieve(worker& w, thread_state& stuck, std::uint64_t run) noexcept {
-    w.poll.poll(
-        0); // what comes of it goes to the shared queue; timers are left to a worker: they may run users' code
+    // What comes of it goes to the shared queue. Timers are left to a worker: they may run users' code. The thread may have
+    // gone to sleep meanwhile, and be wanted: its interrupt is handed on.
+    if (w.poll.poll(0)) w.poll.interrupt();
     if (!core_.work_waits_for(w)) return;
     if (core_.wake_idle_worker()) return; // it takes what is ready here
     if (core_.threads().busy() >= core_.workers() + most_stuck_) return;

@@ -121,11 +121,15 @@ int wait_for_events(int epoll, epoll_event* events, int most, std::int64_t timeo
 
 } // namespace
 
-int poller::poll(std::int64_t timeout) noexcept {
+bool poller::poll(std::int64_t timeout) noexcept {
+    bool interrupted = false;
     epoll_event events[128];
     const int n = wait_for_events(epoll_, events, 128, timeout);
     for (int i = 0; i < n; ++i) {
-        if (events[i].data.u64 == interrupt_key) continue;
+        if (events[i].data.u64 == interrupt_key) {
+            interrupted = true;
+            continue;
+        }
         io_slot& s = slot_of(events[i].data.u64);
         const std::uint32_t what = events[i].events;
         wait_ticket reader;
@@ -148,7 +152,7 @@ int poller::poll(std::int64_t timeout) noexcept {
         if (reader.p) deliver_edge(s, use, false, reader);
         if (writer.p) deliver_edge(s, use, true, writer);
     }
-    return n < 0 ? 0 : n;
+    return interrupted;
 }
 
 } // namespace genever::detail

@@ -51,8 +51,9 @@ public:
     /// Whether there is anything to poll for, but an interrupt. A hint.
     bool watches() const noexcept { return registered_.load(std::memory_order_relaxed) != 0; }
     /// Fetches events and wakes who waits for them; blocks for at most `timeout` nanoseconds (negative: for
-    /// ever, 0: not at all). Returns how many events there were.
-    int poll(std::int64_t timeout) noexcept;
+    /// ever, 0: not at all). True when an `interrupt` was among them: whoever is not the one that sleeps here has taken
+    /// it from him, and must interrupt again.
+    bool poll(std::int64_t timeout) noexcept;
     /// Ends a `poll` that blocks, or the next one that would. Any thread.
     void interrupt() noexcept;
 

@@ -178,7 +178,8 @@ process* runtime_core::next(thread_state& t) {
     worker& w = *t.w;
     ++t.tick;
     if (t.tick % outside_every == 0) {
-        if (w.poll.watches()) w.poll.poll(0);
+        if (w.poll.watches() && w.poll.poll(0) && w.driver.load(std::memory_order_acquire) != &t)
+            w.poll.interrupt(); // it was for the thread that has this worker by now
         if (process* p = shared_.pop(t.lifo_streak)) return p;
     }
     if (t.tick % timers_every == 0 && w.timers.next_event() != timer_wheel::never)

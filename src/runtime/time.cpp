@@ -18,13 +18,13 @@ namespace detail {
 void arm(timer_node& t, time_point when) noexcept {
     thread_state* here = this_thread();
     runtime_core& core = here ? *here->core : *t.ticket.p->home;
-    worker& w = here ? *here->w : core.any_worker();
+    worker& w = here && here->w ? *here->w : core.any_worker(); // the monitor has none
     if (w.timers.add(t, when.time_since_epoch().count())) core.wake_worker(w);
 }
 
 void arm_after(timer_node& t, duration d) noexcept {
     thread_state* here = this_thread();
-    if (here && !here->core->is_simulated() && here->w->timers.add_after(t, d.count())) return;
+    if (here && here->w && !here->core->is_simulated() && here->w->timers.add_after(t, d.count())) return;
     arm(t, deadline_in(d));
 }
 
@@ -57,6 +57,7 @@ struct timer_entry : timer_node {
     std::shared_ptr<timer_entry> keep;
     spinlock sending; // held while a message goes out, and by a cancel: after that none does
     bool cancelled = false;
+    bool sent = false; // once, at least
 };
 
 std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept {
@@ -99,6 +100,7 @@ void fire_entry(std::shared_ptr<timer_entry> e) {
     {
         spin_guard g{e->sending};
         if (!e->cancelled) d = offer(e->to, m);
+        e->sent = !e->cancelled;
         // A mailbox that is full at the moment costs this firing, not the later ones.
         if (d.result != send_result::noproc && e->every != 0) {
             const std::int64_t now = this_thread()->core->now();
@@ -116,7 +118,7 @@ bool cancel_entry(const std::shared_ptr<timer_entry>& e) noexcept {
     spin_guard g{e->sending};
     const bool first = !std::exchange(e->cancelled, true);
     if (disarm(*e)) keep = std::move(e->keep);
-    return first && (keep || e->every != 0);
+    return first && (!e->sent || e->every != 0);
 }
 
 } // namespace detail

@@ -170,7 +170,8 @@ thread_state& worker_threads::adopt() {
 
 std::size_t worker_threads::busy() const noexcept {
     std::lock_guard g{lock_};
-    return all_.size() - spares_ - adopted_;
+    const auto gone = std::ranges::count_if(all_, [](const auto& e) { return e->finished; });
+    return all_.size() - spares_ - adopted_ - static_cast<std::size_t>(gone);
 }
 
 } // namespace genever::detail

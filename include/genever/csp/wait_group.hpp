@@ -22,6 +22,8 @@ struct wait_group_state {
     waiter_queue waiting;
 
     void add(std::ptrdiff_t n);
+    /// One less; where somebody has counted this one down already, a crash report instead of an exception.
+    void leave() noexcept;
 };
 
 /// Counts down when it goes, however its process ends.
@@ -30,7 +32,7 @@ public:
     explicit wait_group_share(std::shared_ptr<wait_group_state> s) noexcept : state_(std::move(s)) {}
     wait_group_share(wait_group_share&&) noexcept = default;
     ~wait_group_share() {
-        if (state_) state_->add(-1);
+        if (state_) state_->leave();
     }
 
 private:
