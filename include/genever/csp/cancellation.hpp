@@ -150,8 +150,8 @@ public:
     ~cancellation_source() { cancel(); }
 
     cancellation_token token() const noexcept { return cancellation_token{state_}; }
-    /// Cancels all that hangs on it. The first cause counts; again, it does nothing. On any thread. When it returns, all
-    /// tokens of it and below say that they are cancelled.
+    /// Cancels all that hangs on it. The first cause counts; again, it does nothing. On any thread. When the
+    /// call that counts returns, all tokens of it and below say that they are cancelled; another one may return before.
     void cancel(exit_reason cause = exit_kind::shutdown) const noexcept {
         if (state_) state_->cancel(std::move(cause));
     }

@@ -70,8 +70,8 @@ public:
     chan(nil_t) noexcept {}
 
     /// Sends: suspends until a receiver has the value or it lies in the buffer. Throws closed_channel when the channel is
-    /// closed, also meanwhile. Destroyed while it waits (by a kill, a deadline, ...), nothing has been sent, unless a
-    /// receiver had just taken the value. The handle must live until the await has begun.
+    /// closed, also meanwhile. Destroyed while it waits (by a kill, a deadline, ...), nothing has been sent, unless the
+    /// value had just gone to a receiver or into the buffer. The handle must live until the await has begun.
     ///
     /// GCC 12 destroys an aggregate's members twice when it is made inside a co_await expression, so there
     /// `co_await c.send(request{text})` is refused; `co_await c.emplace(text)` does the same.

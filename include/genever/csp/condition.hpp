@@ -36,7 +36,7 @@ struct condition_waiter : waiter {
 
 /// A condition variable for processes (std::condition_variable; Go's sync.Cond). All that is waited for lies under the
 /// mutex of the guard; check it in a loop, or give a predicate. Notifications go to those who wait at that moment,
-/// the longest waiting first, and are remembered by nobody. No wake is spurious, but another process may have had the mutex
+/// the longest waiting first, and are remembered by nobody. A wake may be spurious after a timed wait, and another process may have had the mutex
 /// in between. Usable on any thread; it and the mutex must outlive those who wait.
 ///
 /// A wait that is destroyed (a kill, a deadline around it) leaves the guard without the mutex: `owns_lock()` is false.

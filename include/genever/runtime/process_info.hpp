@@ -14,7 +14,7 @@
 namespace genever {
 
 enum class process_state : std::uint8_t {
-    running, ///< it has a thread
+    running, ///< it runs on its worker's thread; one that hogs a thread without a worker is shown as `ready`
     ready,   ///< it would run if it had one
     parked,  ///< it waits for something
 };
