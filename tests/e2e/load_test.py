@@ -1,11 +1,15 @@
 """What a service does with its cores: nothing when it is idle, and something for everyone when requests hog them."""
 
 import glob
+import os
 import threading
 import time
 import unittest
 
 from harness import Showcase, eventually
+
+# "address,undefined" or "thread": what the service was built with.
+SANITIZERS = os.environ.get("GENEVER_SANITIZERS", "")
 
 
 def cpu_seconds(pid):
@@ -26,8 +30,9 @@ class Idle(unittest.TestCase):
         before = cpu_seconds(service.process.pid)
         time.sleep(3)
         used = cpu_seconds(service.process.pid) - before
-        # Its heartbeat beats ten times a second meanwhile.
-        self.assertLess(used / 3, 0.005, "more than 0.5 % of a core")
+        # Its heartbeat beats ten times a second meanwhile. A sanitizer's own thread and checks are not the service's
+        # use of the core: there, only a loop that spins is told.
+        self.assertLess(used / 3, 0.05 if SANITIZERS else 0.005, "of a core")
 
 
 class Hogs(unittest.TestCase):
@@ -53,7 +58,9 @@ class Hogs(unittest.TestCase):
             hog.join()
         self.assertEqual(answers, [200] * 8)
         eventually(lambda: service.log().count("has kept its thread") == 8, "one report for each stall", 30)
-        self.assertIn("showcase::", service.log(), "the report names the function")
+        # ThreadSanitizer delivers a signal only when the thread calls into it, and by then the stack is another.
+        if "thread" not in SANITIZERS:
+            self.assertIn("showcase::", service.log(), "the report names the function")
         service.send_sigterm()
         self.assertEqual(service.wait(), 0)
 
