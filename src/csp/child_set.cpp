@@ -24,13 +24,17 @@ child_share::~child_share() {
     if (!settled_) // killed, perhaps before its first step; without effect on a set that was stopped
         fail(
             std::make_exception_ptr(std::runtime_error("genever: a process that was waited for was killed")));
+    wait_ticket leaving;
     {
         served_waiters served;
         spin_guard g{set_->lock_};
         unlist();
-        if (--set_->running_ == 0)
+        if (--set_->running_ == 0) {
+            leaving = std::exchange(set_->leaving_, {});
             while (waiter* w = set_->waiting_.claim_front()) served.add(*w);
+        }
     }
+    if (leaving.p) wake(leaving, wake_reason::called_off);
     set_->drop_reference();
 }
 
@@ -73,6 +77,22 @@ bool child_share::win() noexcept {
     return set_->stop();
 }
 
+children_wait::children_wait(ref<child_set> s) noexcept : set_(std::move(s)) {
+    over = [](mail_waiter&, process&) { return true; }; // its ticket has been claimed: the last child has ended
+    may_leave = end_children;
+}
+
+bool children_wait::end_children(lending_waiter& w, process& p) noexcept {
+    auto& self = static_cast<children_wait&>(w);
+    child_set& set = *self.set_;
+    set.stop();
+    spin_guard g{set.lock_};
+    if (set.running_ == 0) return true;
+    set.waiting_.remove(self.me_);
+    set.leaving_ = prepare_park(p, p.resume_point);
+    return false;
+}
+
 children_wait::~children_wait() {
     if (!me_.ticket.p) return;
     spin_guard g{set_->lock_};
@@ -87,7 +107,7 @@ bool children_wait::suspend(process& p, std::coroutine_handle<> h) noexcept {
         requeue(p, h);
         return true;
     }
-    me_.ticket = prepare_park(p, h);
+    me_.ticket = park_lending(p, h, *this);
     set_->waiting_.push_back(me_);
     return true;
 }

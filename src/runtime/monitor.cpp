@@ -192,6 +192,7 @@ void monitor::relieve(worker& w, thread_state& stuck, std::uint64_t run) noexcep
     // gone to sleep meanwhile, and be wanted: its interrupt is handed on.
     if (w.poll.poll(0)) w.poll.interrupt();
     if (!core_.work_waits_for(w)) return;
+    w.queue.open_lifo();
     if (core_.wake_idle_worker()) return; // it takes what is ready here
     if (core_.threads().busy() >= core_.workers() + most_stuck_) return;
     try {

@@ -13,8 +13,9 @@ namespace detail {
 
 namespace {
 
-// Where the next frame made on this thread goes if it fits.
+// Where the next frame made on this thread goes if it fits, and how much fits there.
 thread_local process* newborn = nullptr;
+thread_local std::size_t newborn_room = 0;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool frames_in_cells = false; // the sanitizers know the heap better than our cells
@@ -33,7 +34,7 @@ constexpr bool frames_in_cells = true;
 void* allocate_frame(std::size_t size) {
     if (process* p = newborn) {
         newborn = nullptr;
-        if (frames_in_cells && size <= frame_room) {
+        if (frames_in_cells && size <= newborn_room) {
             p->guest.store(cell_guest::other, std::memory_order_relaxed); // until it proves to be the root
             return p->frame_storage();
         }
@@ -251,12 +252,56 @@ process_birth::process_birth(runtime_core* home) : p_(nullptr) {
     if (!home) home = &require_core("spawn");
     p_ = the_cells.take();
     p_->home = home;
+    p_->keeps_call = false;
+    p_->lends = false;
     newborn = p_;
+    newborn_room = frame_room;
 }
 
 process_birth::~process_birth() {
     newborn = nullptr;
-    if (p_) leave_cell(*p_);
+    if (!p_) return;
+    drop_kept(*p_);
+    leave_cell(*p_);
+}
+
+// At the cell's end: the kept call (for the sanitizers the address of one in the heap), and how to destroy it.
+
+namespace {
+
+template <class T>
+T& at_the_end(process& p, std::size_t before_end) noexcept {
+    return *reinterpret_cast<T*>(reinterpret_cast<char*>(&p) + cell_size - before_end);
+}
+
+constexpr std::size_t for_drop = sizeof(drop_call);
+
+} // namespace
+
+void* process_birth::make_room(std::size_t size) {
+    newborn_room = frame_room - for_drop - size; // of no use where frames are not in cells
+    if (frames_in_cells) return &at_the_end<char>(*p_, for_drop + size);
+    return at_the_end<void*>(*p_, for_drop + sizeof(void*)) = pool_allocate(size);
+}
+
+void process_birth::has_kept(drop_call how) noexcept {
+    at_the_end<drop_call>(*p_, for_drop) = how;
+    p_->keeps_call = true;
+}
+
+void* process_birth::room_of_kept(process& p, std::size_t size) noexcept {
+    if (frames_in_cells) return &at_the_end<char>(p, for_drop + size);
+    return at_the_end<void*>(p, for_drop + sizeof(void*));
+}
+
+void process_birth::leave_room(process& p, std::size_t size) noexcept {
+    if (!frames_in_cells) pool_free(room_of_kept(p, size), size);
+}
+
+void drop_kept(process& p) noexcept {
+    if (!p.keeps_call) return;
+    p.keeps_call = false;
+    at_the_end<drop_call>(p, for_drop)(p);
 }
 
 pid process_birth::start(task<> root, const spawn_options* options) {

@@ -10,8 +10,9 @@
 namespace genever::detail {
 
 /// First in, first out, with one slot before the front (the LIFO slot) for who was woken last by the running
-/// process: it finds its data warm. Everything is under one lock, so that any thread may push, pop or steal, the
-/// LIFO slot included: a worker whose thread is stuck loses nothing.
+/// process: it finds its data warm. Everything is under one lock, so that any thread may push, pop or steal. The LIFO
+/// slot is stolen only where the monitor has opened it, because its worker does not come to it: two processes that wake
+/// each other in turn would otherwise be torn apart at each step.
 class run_queue {
 public:
     void push(process& p) noexcept {
@@ -23,7 +24,13 @@ public:
         spin_guard g{lock_};
         if (lifo_) push_back(*lifo_);
         lifo_ = &p;
+        lifo_open_ = false;
         has_lifo_.store(true, std::memory_order_relaxed); // a hint, as size_ is
+    }
+    /// Whoever is in the LIFO slot may be stolen from now on.
+    void open_lifo() noexcept {
+        spin_guard g{lock_};
+        lifo_open_ = true;
     }
     /// The next one, or null. `streak` counts how often in a row the LIFO slot was served: after 16 times its
     /// process goes to the back, so that two which wake each other do not starve the rest.
@@ -40,7 +47,8 @@ public:
         streak = 0;
         return pop_front();
     }
-    /// Takes up to half of what is here, at most 32: gives one and puts the others into `to`.
+    /// Takes up to half of what is here, at most 32: gives one and puts the others into `to`. Where nothing else is here, the
+    /// process in the LIFO slot if that is open.
     process* steal_into(run_queue& to) noexcept;
 
     /// Without the lock: hints, exact for a thread that alone uses the queue.
@@ -69,6 +77,7 @@ private:
     spinlock lock_;
     std::atomic<bool> has_lifo_{false};
     process* lifo_ = nullptr;
+    bool lifo_open_ = false;
     process* first_ = nullptr;
     process* last_ = nullptr;
     std::atomic<std::size_t> size_{0};
@@ -84,7 +93,7 @@ inline process* run_queue::steal_into(run_queue& to) noexcept {
         if (share > 32) share = 32;
         mine = pop_front();
         for (; mine && n + 1 < share; ++n) rest[n] = pop_front();
-        if (!mine && lifo_) {
+        if (!mine && lifo_ && lifo_open_) {
             mine = lifo_;
             lifo_ = nullptr;
             has_lifo_.store(false, std::memory_order_relaxed);

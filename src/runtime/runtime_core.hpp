@@ -158,7 +158,8 @@ private:
     void sleep(thread_state& t);
     void notify_one() noexcept;
     void stop_searching(thread_state& t) noexcept;
-    bool obey(process& p);
+    enum class obeyed : std::uint8_t { goes_on, ends, waits };
+    obeyed obey(process& p);
     void kill(process& p);
     void end(process& p);
     bool anything_ready() const noexcept;
@@ -199,6 +200,8 @@ runtime_core& require_core(const char* what);
 /// their worker.
 poller& next_poller();
 
+/// When the frames of a process have gone: destroys what its root was called with.
+void drop_kept(process& p) noexcept;
 /// Under p's lock: makes the flags say whether a scope that has been called off is still entered.
 void refresh_interrupt(process& p) noexcept;
 /// Under p's lock. True when p has to be pushed.

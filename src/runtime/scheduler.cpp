@@ -20,6 +20,7 @@ constexpr unsigned timers_every = 8;
 constexpr unsigned pending_every =
     64; // timers that nobody has looked the time up for yet: most are soon cancelled
 constexpr unsigned transfers_before_yield = 4096;
+constexpr std::size_t worth_a_wake = 256; // ready ones that nobody looks after
 
 } // namespace
 
@@ -67,10 +68,11 @@ void runtime_core::make_ready(process& p, bool woken) noexcept {
     }
     run_queue& q = t->w->queue;
     if (t->w->driver.load(std::memory_order_relaxed) != t) [[unlikely]] {
-        // A stuck thread that has been relieved runs nothing more itself. (One that is being relieved just now may miss
-        // that: the monitor looks after the queues of workers that sleep.)
+        // A stuck thread that has been relieved runs nothing more itself. It may well make many ready, one after the other:
+        // to wake a worker for each would cost both dearly. The monitor, which is awake while anyone is stuck, wakes one
+        // at its next look. (That look also finds what a thread pushes that is being relieved just now.)
         q.push(p);
-        notify_one();
+        if (q.waiting() >= worth_a_wake) notify_one();
         return;
     }
     const bool between = t->running.load(std::memory_order_relaxed) == nullptr;
@@ -78,8 +80,9 @@ void runtime_core::make_ready(process& p, bool woken) noexcept {
         q.push_lifo(p);
     else
         q.push(p);
-    // What this thread runs next itself is nobody else's business, unless it has been relieved in between.
-    const std::size_t own = woken || between ? 1 : 0;
+    // What this thread runs next itself is nobody else's business: to wake another one costs more than most runs take.
+    // (Where it does not come to it, the monitor wakes one.) One that yields to whom it has woken goes on here, too.
+    const std::size_t own = woken || !between ? 1 : 2;
     if ((workers_.size() > 1 && q.length() > own) || t->w->driver.load(std::memory_order_relaxed) != t)
         notify_one();
 }
@@ -271,11 +274,15 @@ void runtime_core::run(thread_state& t, process& p) {
     const defer_end at_the_end{t, number + 1};
     unsigned transfers = 0;
     for (;;) {
+        bool leaving = false; // it parks until the frames that a signal destroys may go
         if ((p.attention.load(std::memory_order_relaxed) & signal_waits) != 0) [[unlikely]] {
-            if (obey(p)) break;
+            const obeyed how = obey(p);
+            if (how == obeyed::ends) break;
+            leaving = how == obeyed::waits;
         }
-        if (p.waiter) {
+        if (p.waiter && !leaving) {
             mail_waiter* w = std::exchange(p.waiter, nullptr);
+            p.lends = false;
             w->over(*w, p); // false: it has begun another suspension, and asked says so
         }
         // Calls and returns between the process's coroutines.
@@ -290,7 +297,8 @@ void runtime_core::run(thread_state& t, process& p) {
             end(p);
             break;
         }
-        const parking asked = std::exchange(p.asked, parking::none);
+        const parking asked = p.asked;
+        p.asked = parking::none;
         if (asked == parking::requeue) {
             // Not through the LIFO slot: the point is to let others go first.
             t.running.store(nullptr, std::memory_order_relaxed);
@@ -299,7 +307,7 @@ void runtime_core::run(thread_state& t, process& p) {
         }
         spin_guard g{p.lock};
         if (!p.claimed) { // claimed: somebody writes into the awaiter; he will release us
-            if (p.killed || p.interrupted) continue; // to obey
+            if ((p.killed || p.interrupted) && !leaving) continue; // to obey
             if (p.wake_pending) {
                 p.wake_pending = false;
                 continue;
@@ -326,6 +334,7 @@ void runtime_core::end(process& p) {
     exit_reason why = error ? exit_reason::from_exception(error) : exit_reason{};
     error = nullptr;
     p.root.destroy();
+    drop_kept(p);
     bool report_it = true;
     {
         // A signal that came before the end goes before it: `exit(self(), r)` and a return end with r, as in Erlang.
@@ -338,10 +347,20 @@ void runtime_core::end(process& p) {
     finish(p, std::move(why), report_it);
 }
 
-// A kill or an interrupt may wait. True when the process has ended by it.
-bool runtime_core::obey(process& p) {
+// A kill or an interrupt may wait.
+runtime_core::obeyed runtime_core::obey(process& p) {
     scope* off = nullptr;
     bool killed;
+    {
+        spin_guard g{p.lock};
+        killed = p.killed;
+        if (!killed && !p.interrupted) return obeyed::goes_on;
+    }
+    // A process is suspended in one awaiter, the innermost: what is to be destroyed contains it.
+    if (p.waiter && p.lends) {
+        auto& w = static_cast<lending_waiter&>(*p.waiter);
+        if (!w.may_leave(w, p)) return obeyed::waits;
+    }
     {
         spin_guard g{p.lock};
         killed = p.killed;
@@ -351,26 +370,27 @@ bool runtime_core::obey(process& p) {
             if (off) p.extras->scopes = off->outer;
             refresh_interrupt(p);
         }
-        if (!killed && !off) return false;
+        if (!killed && !off) return obeyed::goes_on;
         ++p.token; // whoever would wake the suspension that is to be destroyed comes too late
         p.wake_pending = false;
     }
     if (killed) {
         kill(p);
-        return true;
+        return obeyed::ends;
     }
-    if (off) {
-        p.waiter = nullptr;
-        p.asked = parking::none;
-        off->destroy(*off);
-        p.resume_point = off->parent;
-    }
-    return false;
+    p.waiter = nullptr;
+    p.lends = false;
+    p.asked = parking::none;
+    off->destroy(*off);
+    p.resume_point = off->parent;
+    return obeyed::goes_on;
 }
 
 void runtime_core::kill(process& p) {
     p.waiter = nullptr;
+    p.lends = false;
     p.root.destroy(); // with it all frames below, the innermost first
+    drop_kept(p);
     exit_reason why;
     bool by_link;
     {

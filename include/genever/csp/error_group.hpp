@@ -42,7 +42,8 @@ struct error_group_state final : child_set {
 ///
 /// The group belongs to one process. When it goes before all members have ended (because that process was killed, say, or
 /// threw), the token is cancelled and the members are killed, each at its next suspension point: nobody would wait for
-/// them any more. So a member must own what it uses, or refer to what outlives the owner.
+/// them any more. A kill or a deadline that hits `wait` waits for their end first, but an exception between `go` and
+/// `wait` cannot: so a member must own what it uses, or refer to what outlives the owner.
 class error_group {
 public:
     explicit error_group(const cancellation_token& parent = {})

@@ -89,10 +89,10 @@ private:
 ///
 ///     auto [user, orders] = co_await when_all(load_user(id), load_orders(id));
 ///
-/// Destroyed while it waits (its process is killed, a deadline passes), it kills the tasks, each at its next suspension
-/// point; one that runs at that moment on another thread runs on up to there. So where that can happen, a task must own
-/// what it uses, or refer to what outlives the process that waits. A process has one mailbox: `self()` and `receive` in
-/// such a task are the child's.
+/// When its process is killed while it waits, or a deadline passes, it kills the tasks, each at its next suspension point,
+/// and the frames of whoever waits go only when those of the tasks are gone: a task may refer to the locals around the
+/// await, however it ends. (So one that computes for long without an await delays that end.) A process has one mailbox:
+/// `self()` and `receive` in such a task are the child's.
 template <class... Ts>
 detail::when_all_awaiter<Ts...> when_all(task<Ts>... work) {
     return detail::when_all_awaiter<Ts...>{std::move(work)...};

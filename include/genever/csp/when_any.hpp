@@ -101,7 +101,7 @@ private:
 ///     auto r = co_await when_any(ask(primary), ask(replica));
 ///     if (r.index() == 1) log_slow_primary();
 ///
-/// Destroyed while it waits, it does what when_all does, with the same consequences for what the tasks refer to.
+/// Killed while it waits, it does what when_all does: the tasks go first.
 template <class... Ts>
     requires(sizeof...(Ts) > 0)
 detail::when_any_awaiter<Ts...> when_any(task<Ts>... work) {

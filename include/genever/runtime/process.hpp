@@ -14,6 +14,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -46,6 +47,19 @@ task<> process_main(F f, Args... args) {
         std::invoke(std::move(f), std::move(args)...);
 }
 
+/// A coroutine's callable and arguments, beside its frame: the frame refers to them.
+template <class F, class... Args>
+struct kept_call {
+    F f;
+    std::tuple<Args...> args;
+
+    template <class G, class... Given>
+    explicit kept_call(G&& g, Given&&... given) : f(std::forward<G>(g)), args(std::forward<Given>(given)...) {}
+    task<> operator()() { return std::apply(std::move(f), std::move(args)); }
+};
+template <class Kept>
+inline constexpr bool can_be_kept = sizeof(Kept) <= most_kept && alignof(Kept) <= alignof(void*);
+
 /// A process being made: owns a free cell, into which the next frame on this thread is put if it fits.
 class process_birth {
 public:
@@ -56,10 +70,34 @@ public:
     process_birth(const process_birth&) = delete;
     process_birth& operator=(const process_birth&) = delete;
 
+    /// Puts what it will be called with into the cell; what it throws ends the birth.
+    template <class Kept, class... From>
+    Kept& keep(From&&... from) {
+        static_assert(can_be_kept<Kept>);
+        void* const room = make_room(sizeof(Kept));
+        Kept* kept = nullptr;
+        try {
+            kept = new (room) Kept(std::forward<From>(from)...);
+        } catch (...) {
+            leave_room(*p_, sizeof(Kept));
+            throw;
+        }
+        has_kept([](process& p) noexcept {
+            static_cast<Kept*>(room_of_kept(p, sizeof(Kept)))->~Kept();
+            leave_room(p, sizeof(Kept));
+        });
+        return *kept;
+    }
+
     /// Starts it.
     pid start(task<> root, const spawn_options* options);
 
 private:
+    void* make_room(std::size_t size);
+    void has_kept(drop_call how) noexcept;
+    static void* room_of_kept(process& p, std::size_t size) noexcept;
+    static void leave_room(process& p, std::size_t size) noexcept;
+
     process* p_;
 };
 
@@ -72,8 +110,11 @@ pid spawn_on(runtime_core* home, const spawn_options* options, F&& f, Args&&... 
         static_assert(std::is_void_v<typename result::value_type>,
                       "genever: nobody receives the result of a spawned process: return task<>");
     process_birth birth{home};
+    using kept = kept_call<std::decay_t<F>, std::decay_t<Args>...>;
     if constexpr (is_task<result> && std::is_empty_v<std::decay_t<F>> && sizeof...(Args) == 0)
         return birth.start(f(), options); // nothing to keep alive: the callable's own frame is the root
+    else if constexpr (is_task<result> && can_be_kept<kept>)
+        return birth.start(birth.keep<kept>(std::forward<F>(f), std::forward<Args>(args)...)(), options);
     else
         return birth.start(process_main<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
                                                                                 std::forward<Args>(args)...),
@@ -91,7 +132,7 @@ pid self() noexcept;
 /// Starts a process that runs `f(args...)`. Callable and arguments are moved into it. A coroutine or a plain
 /// function; an exception that leaves it ends the process with an `error` exit and makes a crash report, and
 /// touches nobody who is not linked. Throws std::logic_error outside of a runtime (there use
-/// `runtime::spawn`).
+/// `runtime::spawn`). (A function that makes its task<> otherwise than by being a coroutine does so in the spawner.)
 template <class F, class... Args>
     requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
 pid spawn(F&& f, Args&&... args) {

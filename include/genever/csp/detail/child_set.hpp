@@ -48,6 +48,7 @@ private:
     std::exception_ptr error_;
     child_share* first_ = nullptr; // those that have entered
     waiter_queue waiting_;
+    wait_ticket leaving_; // whose wait is to be destroyed when all have ended
 };
 
 /// A child's part in its set. Lies in its frame; may be moved until it has entered.
@@ -81,10 +82,11 @@ private:
     bool settled_ = false;
 };
 
-/// The wait until all children of a set have ended.
-class children_wait {
+/// The wait until all children of a set have ended. A kill or a deadline that destroys it stops the children first, and
+/// waits for their end, too: their frames may refer to those of whoever waits.
+class children_wait : lending_waiter {
 public:
-    explicit children_wait(ref<child_set> s) noexcept : set_(std::move(s)) {}
+    explicit children_wait(ref<child_set> s) noexcept;
     children_wait(const children_wait&) = delete;
     children_wait& operator=(const children_wait&) = delete;
     ~children_wait();
@@ -94,6 +96,8 @@ protected:
     ref<child_set> set_;
 
 private:
+    static bool end_children(lending_waiter& w, process& p) noexcept;
+
     waiter me_;
 };
 

@@ -43,13 +43,12 @@ void start_child(child_set& set, task<T> work, std::optional<value_or_unit<T>>* 
                 } else {
                     result.emplace(co_await std::move(c.inner));
                 }
+                *to = std::move(result); // each has a place of its own; if this throws, the task has failed
                 if constexpr (Which == whose::first) {
-                    if (!c.outer.win()) co_return;
-                    *w = n;
+                    if (c.outer.win()) *w = n;
                 } else {
                     c.outer.finish();
                 }
-                *to = std::move(result);
             } catch (...) {
                 c.outer.fail(std::current_exception());
             }
@@ -57,7 +56,7 @@ void start_child(child_set& set, task<T> work, std::optional<value_or_unit<T>>* 
         child{child_share{set}, std::move(work)}, out, number, winner);
 }
 
-/// Starts the children when it is awaited, and waits until all have ended. Destroyed before, it stops them.
+/// Starts the children when it is awaited, and waits until all have ended.
 class concurrent_wait : public children_wait {
 public:
     using children_wait::children_wait;

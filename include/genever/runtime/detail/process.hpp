@@ -70,11 +70,17 @@ inline constexpr std::uint8_t simulated = 2;    // for life: every await is a ch
 /// Why a suspension ended.
 enum class wake_reason : std::uint8_t { ready, timeout, closed, called_off };
 
-/// What an awaiter that waits for messages leaves in the block: when the suspension has ended, and before the coroutine
-/// goes on, the worker asks it whether the wait is over. It runs on the process's own thread.
+/// What an awaiter that waits for messages leaves in the block, to be asked by the worker on the process's own thread.
 struct mail_waiter {
-    /// True: resume. False: it has begun another suspension (`wait_for_mail`).
+    /// When the suspension has ended, and before the coroutine goes on. True: resume. False: it has begun another
+    /// suspension (`wait_for_mail`).
     bool (*over)(mail_waiter&, process&) = nullptr;
+};
+/// The same of an awaiter during whose suspension others use the frames of the process.
+struct lending_waiter : mail_waiter {
+    /// Before a kill or a deadline destroys the frames. True: they may go. False: they are still used; it has begun a
+    /// suspension (`prepare_park`) that ends with that use, and will be asked again.
+    bool (*may_leave)(lending_waiter&, process&) = nullptr;
 };
 
 /// A number that only grows, written under a lock or by one thread and read, as a hint, by others: no locked instruction
@@ -126,7 +132,9 @@ struct alignas(64) process : process_head {
     locked_counter<std::uint32_t> arrived;    // user messages ever put into the mailbox
     std::atomic<std::uint32_t> consumed;      // user messages ever received; written by the owner
     locked_counter<std::uint32_t> operations; // awaits so far: the owner writes it; every 128th yields
-    parking asked;                            // the owner's: what the coroutine asked for as it suspended
+    parking asked : 6;                        // the owner's: what the coroutine asked for as it suspended
+    bool lends : 1;                           // the owner's: `waiter` is a lending_waiter
+    bool keeps_call : 1;                      // the owner's: a `kept_call` goes after the frames
     // Written under `lock`, read by the owner without it, as hints.
     std::atomic<std::uint8_t> attention;
     std::atomic<std::uint8_t> mailbox_news;
@@ -140,6 +148,11 @@ struct alignas(64) process : process_head {
 };
 static_assert(sizeof(process) == 128);
 inline constexpr std::size_t frame_room = cell_size - sizeof(process);
+
+/// What the root was called with, where its frame does not own that, lies at the cell's end, before this address of the function that
+/// destroys it. Up to this size it leaves enough of the cell to most frames.
+using drop_call = void (*)(process&) noexcept;
+inline constexpr std::size_t most_kept = 40;
 
 /// One suspension of one process.
 struct wait_ticket {
@@ -179,6 +192,12 @@ inline wait_ticket wait_for_mail(process& p, mail_waiter& w, parking how = parki
     p.waiter = &w;
     p.asked = how;
     return {&p, p.token};
+}
+/// Begins a suspension whose end is asked as above, and that is asked before it is destroyed.
+inline wait_ticket park_lending(process& p, std::coroutine_handle<> leaf, lending_waiter& w) noexcept {
+    p.waiter = &w;
+    p.lends = true;
+    return prepare_park(p, leaf);
 }
 /// Takes the suspension back (await_suspend found that there is nothing to wait for): tickets that are already
 /// out become stale, a wake that has come in between is forgotten.
