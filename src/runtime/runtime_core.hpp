@@ -22,6 +22,7 @@
 #include <genever/base/ordered_table.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/runtime.hpp>
+#include <genever/runtime/time.hpp>
 #include <genever/runtime/timeout.hpp>
 
 #include <atomic>
@@ -35,7 +36,6 @@
 
 namespace genever::detail {
 
-struct timer_entry;
 class blocking_pool;
 
 struct bounded_mailbox;
@@ -208,7 +208,8 @@ void refresh_interrupt(process& p) noexcept;
 bool mark_killed(process& p, exit_reason reason, bool by_link);
 std::vector<process_info> list_processes(const runtime_core& core);
 
-std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept;
-void fire_entry(std::shared_ptr<timer_entry> e);
+/// Takes the reference of the wheel that the entry has left.
+ref<timer_entry> hold_entry(timer_node& t) noexcept;
+void fire_entry(ref<timer_entry> e);
 
 } // namespace genever::detail

@@ -46,21 +46,20 @@ protected:
     timer_ref send_after(duration delay, M message) {
         static_assert(detail::server_handles_message<Derived, M>::value);
         static_assert(!detail::has_reply<M>, "genever: nobody receives the reply of a timer's message");
-        auto held = std::make_shared<M>(std::move(message));
-        return timer_ref{
-            detail::start_timer(genever::self(), delay, duration::zero(), [held]() -> detail::message* {
-                return detail::new_message<detail::cast_message<Derived, M>>(std::move(*held));
-            })};
+        return detail::start_once(
+            genever::self(), delay, [message = std::move(message)]() mutable -> detail::message* {
+                return detail::new_message<detail::cast_message<Derived, M>>(std::move(message));
+            });
     }
     /// Sends the server itself a copy of a message every `period`, the first after one, until it is cancelled.
     template <class M>
     timer_ref send_interval(duration period, M message) {
         static_assert(detail::server_handles_message<Derived, M>::value);
         static_assert(!detail::has_reply<M>, "genever: nobody receives the reply of a timer's message");
-        return timer_ref{detail::start_timer(
-            genever::self(), period, period, [message = std::move(message)]() -> detail::message* {
+        return detail::start_interval(
+            genever::self(), period, [message = std::move(message)]() -> detail::message* {
                 return detail::new_message<detail::cast_message<Derived, M>>(message);
-            })};
+            });
     }
     /// Ends the server once the callback that runs has ended (and answered): `terminate(why)`, then the exit. In
     /// `init`: the start fails with `why`.
