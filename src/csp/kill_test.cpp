@@ -488,7 +488,7 @@ TEST(Kill, AtEveryAwaiterDestroysOnceAndLeavesNothingBehind) {
 
 // The same on threads: kill and trigger come from two processes, and race with the victim and with each other.
 TEST(Kill, AtEveryAwaiterOnRealThreads) {
-    for (unsigned workers : {2U, 4U, 8U}) {
+    for (const unsigned workers : test::thread_counts) {
         runtime rt{{.workers = workers, .on_crash = [](const crash_report&) {}}};
         for (const awaiter_case& c : cases()) {
             SCOPED_TRACE(c.name);

@@ -356,70 +356,78 @@ TEST(Simulation, TellsADeadlock) {
 }
 
 TEST(Runtime, ManyProcessesOnSeveralWorkersAllEnd) {
-    runtime rt{{.workers = 4}};
-    std::atomic<int> done{0};
-    rt.run([&]() -> task<> {
-        const pid me = self();
-        for (int i = 0; i < 2000; ++i)
-            spawn([&done, me, i]() -> task<> {
-                for (int n = 0; n < 5; ++n) co_await yield();
-                if (i % 3 == 0) co_await sleep_for(1ms);
-                ++done;
-                send(me, i);
-            });
-        for (int i = 0; i < 2000; ++i) co_await receive([](int) {});
-    });
-    EXPECT_EQ(done, 2000);
+    for (const unsigned workers : test::thread_counts) {
+        runtime rt{{.workers = workers}};
+        std::atomic<int> done{0};
+        rt.run([&]() -> task<> {
+            const pid me = self();
+            for (int i = 0; i < 2000; ++i)
+                spawn([&done, me, i]() -> task<> {
+                    for (int n = 0; n < 5; ++n) co_await yield();
+                    if (i % 3 == 0) co_await sleep_for(1ms);
+                    ++done;
+                    send(me, i);
+                });
+            for (int i = 0; i < 2000; ++i) co_await receive([](int) {});
+        });
+        EXPECT_EQ(done, 2000);
+    }
 }
 
 TEST(Runtime, KillsWhatStillLivesAtItsEnd) {
-    std::atomic<int> alive = 0;
-    {
-        runtime rt{{.workers = 2}};
-        rt.run([&]() -> task<> {
-            for (int i = 0; i < 100; ++i)
-                spawn(
-                    [](counted c) -> task<> {
-                        (void)c;
-                        co_await sleep_for(24h);
-                    },
-                    counted{alive});
-            co_await yield();
-        });
+    for (const unsigned workers : test::thread_counts) {
+        std::atomic<int> alive = 0;
+        {
+            runtime rt{{.workers = workers}};
+            rt.run([&]() -> task<> {
+                for (int i = 0; i < 100; ++i)
+                    spawn(
+                        [](counted c) -> task<> {
+                            (void)c;
+                            co_await sleep_for(24h);
+                        },
+                        counted{alive});
+                co_await yield();
+            });
+        }
+        EXPECT_EQ(alive, 0);
     }
-    EXPECT_EQ(alive, 0);
 }
 
 TEST(Runtime, LetsGoOfArmedTimersAtItsEnd) {
-    std::atomic<int> alive = 0;
-    {
-        runtime rt{{.workers = 2}};
-        rt.run([&] {
-            send_after(self(), 24h, counted{alive});
-            send_interval(self(), 24h, counted{alive});
-        });
-        EXPECT_GT(alive, 0);
+    for (const unsigned workers : test::thread_counts) {
+        std::atomic<int> alive = 0;
+        {
+            runtime rt{{.workers = workers}};
+            rt.run([&] {
+                send_after(self(), 24h, counted{alive});
+                send_interval(self(), 24h, counted{alive});
+            });
+            EXPECT_GT(alive, 0);
+        }
+        EXPECT_EQ(alive, 0);
     }
-    EXPECT_EQ(alive, 0);
 }
 
 TEST(Runtime, TheWorkersSendToEachOtherWithoutLoss) {
-    runtime rt{{.workers = 3}};
-    constexpr int n = 20000;
-    auto sum = rt.run([]() -> task<long> {
-        const pid me = self();
-        for (int s = 0; s < 4; ++s)
-            spawn([me]() -> task<> {
-                for (int i = 0; i < n; ++i) {
-                    send(me, i);
-                    if (i % 64 == 0) co_await yield();
-                }
-            });
-        long total = 0;
-        for (int i = 0; i < 4 * n; ++i) total += co_await receive([](int v) { return v; });
-        co_return total;
-    });
-    EXPECT_EQ(sum, 4L * n * (n - 1) / 2);
+    for (const unsigned workers : test::thread_counts) {
+        runtime rt{{.workers = workers}};
+        constexpr int n = 20000;
+        auto sum = rt.run([]() -> task<long> {
+            const pid me = self();
+            for (int s = 0; s < 4; ++s)
+                spawn([me]() -> task<> {
+                    for (int i = 0; i < n; ++i) {
+                        send(me, i);
+                        if (i % 64 == 0) co_await yield();
+                    }
+                });
+            long total = 0;
+            for (int i = 0; i < 4 * n; ++i) total += co_await receive([](int v) { return v; });
+            co_return total;
+        });
+        EXPECT_EQ(sum, 4L * n * (n - 1) / 2);
+    }
 }
 
 TEST(Process, MayRunATaskThatAPlainFunctionMade) {
