@@ -49,11 +49,13 @@ ROWS = [  # name, for which numbers of workers, what one operation is
     ("yield", BOTH, "a switch between two processes"),
     ("skynet_1m", BOTH, "a process in a tree of 1,111,111"),
 ]
+VARIANTS = {"spawn_park_captures": "spawn_park", "call_by_name": "call_round_trip"}
 # The design's budgets, in nanoseconds an operation as the row counts them (a round trip is two messages); bytes below.
 BUDGETS = {("spawn_finish", 1): 60, ("ping_pong", 1): 80, ("call_round_trip", 1): 100,
            ("chan_unbuffered", 1): 40, ("chan_buffered", 1): 40}
 BYTES_BUDGET = 256
 GOALS = {"go": 3, "erlang": 5}  # at least so many times Genever's figure
+LATENESS_GOAL_MS = 5
 BYTES_GOAL = 10
 COLOURS = {"go": "#0a7ea4", "erlang": "#a90533", "caf": "#c98a1b"}
 
@@ -233,6 +235,11 @@ def ten_million(options):
     return {**json.loads(output), "others_share": others}
 
 
+def lateness(options):
+    output, others = run_pinned([options.lateness, "--seconds", "10"], {}, options.cores[:2], "lateness")
+    return {**json.loads(output), "others_share": others}
+
+
 def memory_for_ten_million():
     found = re.search(r"^MemAvailable:\s*(\d+) kB", pathlib.Path("/proc/meminfo").read_text(), re.MULTILINE)
     return found and int(found.group(1)) >= 8 * 1024 * 1024
@@ -319,6 +326,10 @@ def notes(stacks, samples):
     if captured:
         found.append("A Genever process whose callable owns something (`spawn_park_captures`): "
                      f"{spread(captured)} bytes.")
+    by_name = series(samples, "genever", "call_by_name", 1, "ns")
+    if by_name:
+        found.append("A Genever call to a server by its name, which is looked up each time (`call_by_name`): "
+                     f"{spread(by_name)} ns.")
     for stack in stacks:
         hibernated = series(samples, stack.key, "spawn_park", 1, "bytes_hibernated")
         if hibernated:
@@ -350,9 +361,27 @@ def ten_million_lines(tens):
         f"| run each to its end | {of('end_s')} | {of('end_ns')} | {of('resident_ended', gib)} |",
         f"| stop the runtime | | | {of('resident_without_runtime', gib)} |",
         "",
-        f"Resident of each parked one: {of('bytes_parked')} bytes; each one's message on its way included: "
-        f"{of('bytes_woken')} bytes.",
+        f"Resident of each parked one: {of('bytes_parked')} bytes. This is memory that the program never had: most of the "
+        "start are page faults. Done again in the same program, which has given it all back in between: "
+        f"{of('again_spawn_ns')} ns a process to start, {of('again_wake_ns')} to wake, {of('again_end_ns')} to end. (Those "
+        "that are woken run while the others are still being sent to: whoever sends ten million messages in a row is "
+        "a hog, and its worker gets another thread.)",
     ]
+
+
+def lateness_lines(late):
+    if not late:
+        return []
+    lines = ["",
+             "How late a process ticks that wakes every 10 ms, with 2 workers on 2 cores, while others keep their threads "
+             f"(`lateness`, {late['seconds']:.0f} s each, milliseconds beyond the moment at which the tick was due):",
+             "",
+             "| meanwhile | at once | p50 | p99 | max |", "|---|---|---|---|---|"]
+    lines += [f"| {s['name']} | {s['hogs_at_once']} | {s['p50_ms']} | {s['p99_ms']} | {s['max_ms']} |"
+              for s in late["situations"]]
+    over = [s["name"] for s in late["situations"] if s["p99_ms"] > LATENESS_GOAL_MS]
+    return lines + ["", f"The goal is a p99 of {LATENESS_GOAL_MS} ms at most" +
+                    (f"; missed: {', '.join(over)} (see [decision 4](decisions/004-stuck-workers.md))." if over else ".")]
 
 
 def output_of(*command):
@@ -384,7 +413,7 @@ def machine():
     }
 
 
-def report(stacks, skipped, rows, samples, tens, facts, options):
+def report(stacks, skipped, rows, samples, tens, late, facts, options):
     lines, misses = table(stacks, rows, samples)
     worst = max(sample["others_share"] for of_row in samples.values() for sample in of_row)
     versions = {stack.key: stack.version for stack in stacks}
@@ -396,6 +425,7 @@ def report(stacks, skipped, rows, samples, tens, facts, options):
               f"of {options.seconds} s after a warm-up, every result checked; in front of a peer's, how many times "
               f"Genever's median it is (↓: below the goal). Measured {facts['date']}."]
     lines += ten_million_lines(tens)
+    lines += lateness_lines(late)
     lines += ["", "- Command: `make bench-peers`" +
               (f" (here with `{shlex.join(options.said)}`)" if options.said else "") + ".",
               f"- Machine: {facts['cpu']}, {facts['cores']} cores, {facts['kernel']}.",
@@ -483,6 +513,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="Compares the runtime's benchmarks with Go's, Erlang's and CAF's.")
     parser.add_argument("--genever", type=pathlib.Path, default=ROOT / "build" / "dev" / "bench" / "bench_runtime")
     parser.add_argument("--ten-million", type=pathlib.Path, default=ROOT / "build" / "dev" / "bench" / "ten_million")
+    parser.add_argument("--lateness", type=pathlib.Path, default=ROOT / "build" / "dev" / "bench" / "lateness")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement")
     parser.add_argument("--rows", help="only these, by a regular expression; not with --write")
@@ -495,7 +526,7 @@ def arguments():
     for tool in ("taskset", "git"):
         if shutil.which(tool) is None:
             parser.error(f"{tool} is not installed")
-    for binary in (options.genever, options.ten_million):
+    for binary in (options.genever, options.ten_million, options.lateness):
         if not os.access(binary, os.X_OK):
             parser.error(f"not a program: {binary} (make bench builds it)")
     options.cores = sorted(os.sched_getaffinity(0))[:2]
@@ -507,6 +538,7 @@ def arguments():
     if options.filtered and options.write:
         parser.error("--write takes a whole run: without --rows and --stacks")
     options.genever = options.genever.resolve()
+    options.lateness = options.lateness.resolve()
     options.ten_million = options.ten_million.resolve() if memory_for_ten_million() else None
     options.said = [word for name in ("rounds", "seconds") if getattr(options, name) != parser.get_default(name)
                     for word in (f"--{name}", str(getattr(options, name)))]
@@ -554,13 +586,14 @@ def main():
         rows = chosen(options, stacks[0])
         if options.ten_million is None:
             say("ten_million is left out: less than 8 GiB of memory is free")
-        # Genever's own variant of a row, for a note below the table.
-        extra = [("spawn_park_captures", 1)] if ("spawn_park", 1) in rows else []
+        # Genever's own variants of a row, for notes below the table.
+        extra = [(variant, 1) for variant, row in VARIANTS.items() if (row, 1) in rows]
         plan = rows + extra
         for stack in stacks[1:]:
-            stack.lacks = {**stack.lacks, "spawn_park_captures": "the same as spawn_park"}
+            stack.lacks = {**stack.lacks, **{variant: f"the same as {row}" for variant, row in VARIANTS.items()}}
         samples, tens = collect(stacks, plan, options)
-        text, worst = report(stacks, skipped, rows, samples, tens, facts, options)
+        late = None if options.filtered else lateness(options)
+        text, worst = report(stacks, skipped, rows, samples, tens, late, facts, options)
         print(text)
         if worst > 0.05:
             say("warning: other work disturbed this run; repeat it on a quiet machine")
@@ -574,6 +607,7 @@ def main():
             "samples": [{"stack": stack, "row": row, "workers": workers, "rounds": of_row}
                         for (stack, row, workers), of_row in samples.items()],
             "ten_million": tens,
+            "lateness": late,
         }, indent=2) + "\n")
         picture = plot(stacks, rows, samples) if len(stacks) > 1 else None
         if options.plot and picture:
