@@ -10,6 +10,7 @@
 
 #include <genever/base/demangle.hpp>
 #include <genever/base/log.hpp>
+#include <genever/runtime/crash_report.hpp>
 #include <genever/runtime/receive.hpp>
 
 namespace genever::detail {
@@ -133,13 +134,17 @@ task<> serve(server_core& core) {
         held_message m{co_await next_message{}};
         task<> work; // beyond the catch: what it holds of requests must outlive the handler's exception
         std::optional<exit_reason> crash;
+        const std::type_info& handled = *m.get()->type->payload;
         try {
             work = dispatch(core, m);
             co_await std::move(work);
         } catch (...) {
             crash = exit_reason::from_exception(std::current_exception());
         }
-        if (crash) co_await end_server(core, *crash);
+        if (crash) {
+            note_last_message(handled);
+            co_await end_server(core, *crash);
+        }
         m.done();
         end_orphans(core.genever_orphans);
         if (core.genever_stop) co_await end_server(core, *core.genever_stop);
