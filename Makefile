@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help deps run build test test-asan test-tsan test-clang fuzz format check-format check-layers bench \
-    bench-peers bench-http install clean
+    bench-peers bench-otp bench-http install clean
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -88,6 +88,11 @@ bench-peers: ## measure them beside Go, Erlang and CAF; writes docs/performance.
 	@tools/install-deps.sh --bench --bench-peers
 	$(call build,dev,bench_runtime ten_million lateness)
 	@python3 bench/runtime/run_peers.py --write
+
+bench-otp: ## measure supervised crashes beside Erlang's; writes docs/performance.md
+	@tools/install-deps.sh --bench --bench-peers
+	$(call build,dev,crash_storm)
+	@python3 bench/otp/run.py --write
 
 bench-http: ## measure the showcase against a bare epoll server (needs wrk)
 	@tools/install-deps.sh --bench

@@ -10,26 +10,23 @@ Exit code: 0 valid, 1 invalid (nothing is written to the docs), 2 usage.
 """
 
 import argparse
-import datetime
 import json
 import math
 import os
 import pathlib
-import platform
 import re
 import shlex
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from measuring import (ROOT, Invalid, Skipped, build, compilers, machine, need, number, output_of,  # noqa: E402
+                       run_pinned, say, spread, write_docs)
+
 PEERS = ROOT / "bench" / "peers" / "runtime"
-DOCS = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance-runtime.svg"
-BEGIN, END = "<!-- bench-runtime:begin -->", "<!-- bench-runtime:end -->"
-RUN_TIMEOUT = 180
 
 BOTH, ONE = (1, 2), (1,)
 ROWS = [  # name, for which numbers of workers, what one operation is
@@ -58,30 +55,6 @@ GOALS = {"go": 3, "erlang": 5}  # at least so many times Genever's figure
 LATENESS_GOAL_MS = 5
 BYTES_GOAL = 10
 COLOURS = {"go": "#0a7ea4", "erlang": "#a90533", "caf": "#c98a1b"}
-
-
-class Invalid(Exception):
-    """The measurement does not count, and why."""
-
-
-class Skipped(Exception):
-    """A stack cannot be measured here, and why."""
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def build(what, *command, cwd=None):
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode != 0:
-        last = (done.stderr + done.stdout).strip().splitlines()[-1:]
-        raise Skipped(f"{what} does not build here: {' '.join(last)}")
-
-
-def need(tool, package):
-    if shutil.which(tool) is None:
-        raise Skipped(f"{tool} not found (Debian's {package})")
 
 
 class Stack:
@@ -184,35 +157,6 @@ class Caf(Stack):
         return [self.folder / "peer", row, str(workers), str(self.options.seconds)], {}
 
 
-def busy_ns(cores):
-    """How long these cores together have run anything, or were taken away by the hypervisor."""
-    total = 0
-    for line in pathlib.Path("/proc/stat").read_text().splitlines():
-        fields = line.split()
-        if re.fullmatch(r"cpu\d+", fields[0]) and int(fields[0][3:]) in cores:
-            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])
-            total += user + nice + system + irq + softirq + steal
-    return total * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-
-
-def run_pinned(command, env, cores, what):
-    """Runs a program on the given cores: what it printed, and which share of the cores others took meanwhile."""
-    pinned = ["taskset", "-c", ",".join(map(str, cores)), *map(str, command)]
-    busy, begin = busy_ns(cores), time.monotonic()
-    usage = os.times()
-    try:
-        done = subprocess.run(pinned, env={**os.environ, **env}, capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, timeout=RUN_TIMEOUT, check=False)
-    except subprocess.TimeoutExpired:
-        raise Invalid(f"{what}: not finished after {RUN_TIMEOUT} s") from None
-    after = os.times()
-    cpu = (after.children_user + after.children_system - usage.children_user - usage.children_system) * 1e9
-    others = (busy_ns(cores) - busy - cpu) / 1e9 / (time.monotonic() - begin) / len(cores)
-    if done.returncode != 0:
-        raise Invalid(f"{what}: exit code {done.returncode}: {done.stderr.strip()[-500:]}")
-    return done.stdout, max(0.0, others)
-
-
 def measure(stack, row, workers, options):
     command, env = stack.command(row, workers)
     what = f"{stack.title}, {row}, {workers} worker{'s' if workers > 1 else ''}"
@@ -248,30 +192,22 @@ def memory_for_ten_million():
 def collect(stacks, rows, options):
     """The samples: {(stack, row, workers): [sample of each round]}, and those of ten_million."""
     samples, tens = {}, []
-    for number in range(options.rounds):
+    for round_number in range(options.rounds):
         for index, (row, workers) in enumerate(rows):
             able = [stack for stack in stacks if stack.has(row, workers)]
-            shift = (number + index) % len(able)
+            shift = (round_number + index) % len(able)
             told = []
             for stack in able[shift:] + able[:shift]:
                 sample = measure(stack, row, workers, options)
                 samples.setdefault((stack.key, row, workers), []).append(sample)
                 told.append(f"{stack.title} {sample['ns']:.1f}")
-            say(f"round {number + 1}/{options.rounds}  {row}, {workers} worker{'s' if workers > 1 else ''}: "
+            say(f"round {round_number + 1}/{options.rounds}  {row}, {workers} worker{'s' if workers > 1 else ''}: "
                 f"{', '.join(told)} ns")
         if options.ten_million and not options.filtered:
             tens.append(ten_million(options))
-            say(f"round {number + 1}/{options.rounds}  ten_million: {tens[-1]['spawn_ns']:.0f} ns a spawn, "
+            say(f"round {round_number + 1}/{options.rounds}  ten_million: {tens[-1]['spawn_ns']:.0f} ns a spawn, "
                 f"{tens[-1]['bytes_parked']:.0f} bytes a process")
     return samples, tens
-
-
-def number(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def spread(values):
-    return f"{number(statistics.median(values))} ({number(min(values))}–{number(max(values))})"
 
 
 def series(samples, key, row, workers, name):
@@ -384,35 +320,6 @@ def lateness_lines(late):
                     (f"; missed: {', '.join(over)} (see [decision 4](decisions/004-stuck-workers.md))." if over else ".")]
 
 
-def output_of(*command):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
-        return done.stdout.strip()
-    except OSError:
-        return ""
-
-
-def compilers(binary):
-    """The compilers that a binary's .comment section names."""
-    image = pathlib.Path(binary).read_bytes()
-    found = re.findall(rb"(GCC: \([^)\0]*\) [0-9.]+|clang version [0-9.]+)", image)
-    return ", ".join(sorted({name.decode() for name in found})) or "unknown"
-
-
-def machine():
-    cpus = pathlib.Path("/proc/cpuinfo").read_text()
-    model = re.search(r"^model name\s*: (.*)$", cpus, re.MULTILINE)
-    return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "cpu": model.group(1) if model else platform.machine(),
-        "cores": os.cpu_count(),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "commit": output_of("git", "describe", "--always", "--dirty", "--abbrev=12") or "unknown",
-        "gxx": (output_of("g++", "--version").splitlines() or ["unknown"])[0],
-        "load_average_at_start": os.getloadavg()[0],
-    }
-
-
 def report(stacks, skipped, rows, samples, tens, late, facts, options):
     lines, misses = table(stacks, rows, samples)
     worst = max(sample["others_share"] for of_row in samples.values() for sample in of_row)
@@ -498,15 +405,6 @@ def plot(stacks, rows, samples):
             y += gap
     out.append("</svg>")
     return "\n".join(out) + "\n"
-
-
-def write_docs(text):
-    page = DOCS.read_text()
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise Invalid(f"{DOCS} needs the markers {BEGIN} and {END}, once each and in this order")
-    head, rest = page.split(BEGIN)
-    tail = rest.split(END)[1]
-    DOCS.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
 
 
 def arguments():
@@ -616,7 +514,7 @@ def main():
             if picture:
                 PLOT.write_text(picture)
                 text = f"![What an operation costs, as a multiple of Genever's cost]({PLOT.name})\n\n{text}"
-            write_docs(text)
+            write_docs("bench-runtime", text)
     except (Invalid, subprocess.SubprocessError, OSError, ValueError) as problem:
         say(f"invalid run: {problem}")
         return 1
