@@ -153,13 +153,21 @@ void exit_now::suspend(process& p, std::coroutine_handle<> h) {
     prepare_park(p, h); // the worker finds the kill before it parks
 }
 
+// Who is refused is gone when the starter goes on, with its names, and the link leaves no exit signal behind, as since OTP
+// 26. The signal of a link comes before the down of a monitor.
 task<std::expected<pid, exit_reason>> await_start(pid child, monitor_ref ref) {
     const start_wait context{child, ref};
     message_ptr m = co_await system_wait{&concerns_start, &context, time_point::max()};
     if (auto* a = value_in<start_ack>(*m)) {
-        if (ref != monitor_ref{}) demonitor(ref);
-        if (a->refused) co_return std::unexpected(*a->refused);
-        co_return child;
+        const bool linked = ref == monitor_ref{};
+        if (!a->refused) {
+            if (!linked) demonitor(ref);
+            co_return child;
+        }
+        const monitor_ref end = linked ? monitor(child) : ref;
+        message_ptr over = co_await system_wait{&is_down_of, &end, time_point::max()};
+        if (linked) take_system_message(*current_process(), &is_exit_of, &child);
+        co_return std::unexpected(*a->refused);
     }
     if (auto* s = value_in<exit_signal>(*m)) co_return std::unexpected(s->reason);
     co_return std::unexpected(value_in<down>(*m)->reason);
