@@ -20,9 +20,11 @@
 #include <genever/csp/when_any.hpp>
 #include <genever/http/server.hpp>
 #include <genever/otp/gen_server.hpp>
+#include <genever/otp/multi_call.hpp>
 #include <genever/otp/run.hpp>
 #include <genever/otp/server_ref.hpp>
 #include <genever/otp/supervisor.hpp>
+#include <genever/otp/sys.hpp>
 #include <genever/runtime/alias.hpp>
 #include <genever/runtime/blocking.hpp>
 #include <genever/runtime/mailbox.hpp>
