@@ -19,6 +19,7 @@
 #include <genever/csp/when_all.hpp>
 #include <genever/csp/when_any.hpp>
 #include <genever/http/server.hpp>
+#include <genever/otp/dynamic_supervisor.hpp>
 #include <genever/otp/gen_server.hpp>
 #include <genever/otp/run.hpp>
 #include <genever/otp/server_ref.hpp>
