@@ -2,6 +2,7 @@
 #pragma once
 
 #include <genever/base/defer.hpp>
+#include <genever/base/exit_error.hpp>
 #include <genever/base/log.hpp>
 #include <genever/csp/cancellable.hpp>
 #include <genever/csp/cancellation.hpp>
@@ -24,6 +25,7 @@
 #include <genever/otp/run.hpp>
 #include <genever/otp/server_ref.hpp>
 #include <genever/otp/supervisor.hpp>
+#include <genever/otp/task_supervisor.hpp>
 #include <genever/runtime/alias.hpp>
 #include <genever/runtime/blocking.hpp>
 #include <genever/runtime/mailbox.hpp>
