@@ -71,6 +71,8 @@ private:
 /// All applications of a program, in the order of their start: each after those it depends on, otherwise as they are given.
 class applications {
 public:
+    using genever_own_child = void;
+
     /// Throws std::invalid_argument when a name is empty or occurs twice, a dependency is unknown, or depends on itself by
     /// a circle, which the text shows.
     explicit applications(std::vector<application> all);

@@ -31,6 +31,8 @@ namespace genever {
 /// While a child's init runs, or one is terminated by `terminate_child`, the supervisor does nothing else.
 class dynamic_supervisor {
 public:
+    using genever_own_child = void;
+
     static constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 
     /// How many children it has at most, those that wait for a restart included. Unlimited unless set.

@@ -29,6 +29,8 @@ namespace genever {
 /// `dynamic_supervisor_ref{partition_name("sessions", key)}`.
 class partition_supervisor {
 public:
+    using genever_own_child = void;
+
     /// Makes the spec of one partition's child: under this name, which must be the spec's.
     using child_maker = std::function<child_spec(std::string name, std::size_t partition)>;
 
