@@ -28,6 +28,7 @@
 #include <genever/otp/registry.hpp>
 #include <genever/otp/run.hpp>
 #include <genever/otp/server_ref.hpp>
+#include <genever/otp/stage.hpp>
 #include <genever/otp/supervisor.hpp>
 #include <genever/otp/task_supervisor.hpp>
 #include <genever/otp/via.hpp>
