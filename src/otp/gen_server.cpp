@@ -14,6 +14,7 @@
 #include <genever/base/demangle.hpp>
 #include <genever/base/log.hpp>
 #include <genever/otp/detail/sys_request.hpp>
+#include <genever/otp/via_name.hpp>
 #include <genever/runtime/crash_report.hpp>
 #include <genever/runtime/receive.hpp>
 
@@ -139,6 +140,11 @@ server_core::~server_core() {
 }
 
 bool begin_launch(const launch& l) {
+    if (l.via) {
+        const auto refused = l.via->register_self();
+        if (refused) post_ack(l.starter, refused);
+        return !refused;
+    }
     if (l.name.empty() || register_name(l.name, self())) return true;
     post_ack(l.starter, exit_reason::error("already started: the name " + l.name + " belongs to " +
                                            to_string(whereis(l.name))));
@@ -148,7 +154,10 @@ bool begin_launch(const launch& l) {
 void acknowledge(const launch& l) { post_ack(l.starter, {}); }
 
 void refuse(const launch& l, const exit_reason& why) {
-    if (!l.name.empty()) unregister_name(l.name);
+    if (l.via)
+        l.via->unregister_self();
+    else if (!l.name.empty())
+        unregister_name(l.name);
     post_ack(l.starter, why);
 }
 

@@ -123,6 +123,7 @@ struct child_error {
         already_present, ///< start_child: there is a child of this name, which does not run: restart or delete it
         start_failed, ///< `reason`
         bad_spec,     ///< `reason`
+        max_children, ///< dynamic_supervisor: it has as many as it may
     };
     what kind;
     genever::pid pid = {};

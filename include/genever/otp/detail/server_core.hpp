@@ -10,6 +10,7 @@
 #include <genever/runtime/task.hpp>
 
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -25,11 +26,14 @@ struct server_callbacks {
     std::string (*format_status)(const void* server);
 };
 
+struct via_target;
+
 /// Who started a process and under which name.
 struct launch {
     std::string name;
     pid starter;
-    pid parent; // the starter if it is linked
+    pid parent;                                 // the starter if it is linked
+    std::shared_ptr<const via_target> via = {}; // where the name is registered; null: in the runtime
 };
 
 /// The base of all servers.
