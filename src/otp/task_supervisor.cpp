@@ -65,11 +65,6 @@ private:
     std::shared_ptr<task_state_base> state_;
 };
 
-bool is_down_of(const message& m, const void* ref) noexcept {
-    auto* d = value_in<down>(m);
-    return d && d->ref == *static_cast<const monitor_ref*>(ref);
-}
-
 struct any_of {
     awaited_refs* refs;
 };
