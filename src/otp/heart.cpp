@@ -335,14 +335,14 @@ void heart::came_up(service& s) {
 }
 
 void heart::reap() {
-    for (std::size_t i = 0; i < services_.size();) {
+    for (;;) {
         int status = 0;
-        if (waitpid(services_[i]->id, &status, WNOHANG) != services_[i]->id) {
-            ++i;
-            continue;
-        }
-        const auto s = std::move(services_[i]);
-        services_.erase(services_.begin() + static_cast<std::ptrdiff_t>(i));
+        const pid_t id = waitpid(-1, &status, WNOHANG);
+        if (id <= 0) return;
+        const auto found = std::ranges::find_if(services_, [id](const auto& s) { return s->id == id; });
+        if (found == services_.end()) continue; // as a container's first process it inherits orphans
+        const auto s = std::move(*found);
+        services_.erase(found);
         hear(*s); // its last words
         ended(*s, status);
     }
