@@ -139,6 +139,8 @@ task<> connection::serve() {
                     refuse(408, "the request's head did not come in time");
                     break;
                 }
+            } else if (w.draining() && now() < server_.idle_until()) { // one more request, but no longer
+                co_await stream_.io().readable(server_.idle_until());
             } else if (w.draining()) { // what has come by now is still answered
                 gone = std::exchange(last_look, true);
                 if (gone) break;

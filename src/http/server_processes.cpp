@@ -4,7 +4,9 @@
 
 #include <genever/base/log.hpp>
 #include <genever/net/tcp.hpp>
+#include <genever/otp/run.hpp>
 #include <genever/runtime/receive.hpp>
+#include <genever/runtime/socket_source.hpp>
 #include <genever/runtime/time.hpp>
 
 #include <algorithm>
@@ -62,6 +64,7 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
                           pid connections) {
     duration pause = 0ms;
     int in_a_row = 0;
+    if (accepting_is_held()) co_await until_accepting();
     for (;;) {
         auto a = listener->try_accept();
         if (a) {
@@ -96,7 +99,10 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
                 s = co_await next_exit();
                 if (s.from == acceptor) break;
             }
+            // With another instance there it is that one's to accept.
+            const bool ours = !being_replaced() && !accepting_is_held();
             for (;;) {
+                if (!ours) break;
                 auto a = listener->try_accept();
                 if (!a) break;
                 spawn_connection(server, connections, std::move(*a));

@@ -1,6 +1,10 @@
 #include "server_state.hpp"
 
+#include <genever/otp/run.hpp>
 #include <genever/runtime/process.hpp>
+#include <genever/runtime/time.hpp>
+
+#include <algorithm>
 
 namespace genever::http {
 
@@ -53,8 +57,12 @@ void server_state::open() noexcept {
 
 void server_state::drain(pid who) {
     bool none;
+    const duration grace =
+        being_replaced() ? std::min(options.handover_grace, options.drain_timeout / 2) : duration{0};
+    const time_point idle_until = later(now(), grace);
     {
         spin_guard g{lock_};
+        idle_until_.store(idle_until.time_since_epoch().count(), std::memory_order_relaxed);
         draining.store(true, std::memory_order_relaxed);
         waits_for_drain_ = who;
         none = count_ == 0;

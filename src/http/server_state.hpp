@@ -1,6 +1,7 @@
 // What the processes of one server share.
 #pragma once
 
+#include <genever/base/clock.hpp>
 #include <genever/base/pid.hpp>
 #include <genever/base/spinlock.hpp>
 #include <genever/http/server.hpp>
@@ -88,6 +89,10 @@ struct server_state {
     /// Begins the drain: connections that wait for their clients are told, the others see it at their next wait. `who` is
     /// told, by a `drained` message, when none is left; at once if none is there.
     void drain(pid who);
+    /// Once it drains: until when a connection waits for one more request although nothing of it has come.
+    time_point idle_until() const noexcept {
+        return time_point{duration{idle_until_.load(std::memory_order_relaxed)}}; // written before `draining`
+    }
     std::size_t connections() noexcept;
 
 private:
@@ -95,6 +100,7 @@ private:
     member* first_ = nullptr;
     std::size_t count_ = 0;
     pid waits_for_drain_;
+    std::atomic<duration::rep> idle_until_{0};
 };
 
 } // namespace genever::http

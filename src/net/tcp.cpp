@@ -2,6 +2,8 @@
 
 #include "native_address.hpp"
 
+#include <genever/runtime/socket_source.hpp>
+
 #include <cerrno>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -105,20 +107,53 @@ task<std::expected<tcp_stream, std::error_code>> connect(endpoint to, time_point
     co_return std::expected<tcp_stream, std::error_code>{std::move(s)};
 }
 
-std::expected<tcp_listener, std::error_code> tcp_listener::bind(const endpoint& at, listen_options options) {
-    native_address address{at};
+struct tcp_listener::source_lease {
+    std::shared_ptr<socket_source> source;
+    native_address at;
+};
+
+void tcp_listener::end_lease::operator()(source_lease* l) const noexcept {
+    l->source->closed(l->at.get(), l->at.size);
+    delete l;
+}
+
+namespace {
+
+std::expected<unique_fd, std::error_code> bind_own(native_address& address, int backlog) {
     unique_fd fd{::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
     if (!fd) return std::unexpected(last_error());
     const int on = 1;
     ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (::bind(fd.get(), address.get(), address.size) != 0) return std::unexpected(last_error());
-    if (::listen(fd.get(), options.backlog) != 0) return std::unexpected(last_error());
+    if (::listen(fd.get(), backlog) != 0) return std::unexpected(last_error());
+    return fd;
+}
+
+} // namespace
+
+std::expected<tcp_listener, std::error_code> tcp_listener::bind(const endpoint& at, listen_options options) {
+    native_address address{at};
+    tcp_listener l;
+    unique_fd fd;
+    if (auto source = installed_socket_source()) {
+        auto given = source->listener(address.get(), address.size, options.backlog);
+        if (!given) return std::unexpected(given.error());
+        if (*given >= 0) {
+            fd = unique_fd{*given};
+            l.lease_.reset(new source_lease{std::move(source), address});
+        }
+    }
+    if (!fd) {
+        auto own = bind_own(address, options.backlog);
+        if (!own) return std::unexpected(own.error());
+        fd = std::move(*own);
+    }
     native_address actual;
     if (::getsockname(fd.get(), actual.get(), &actual.size) != 0) return std::unexpected(last_error());
-    tcp_listener l;
+    if (l.lease_) l.lease_->at = actual;
     l.local_ = actual.to_endpoint();
     try {
-        l.io_ = io_handle{fd.release()};
+        l.io_ = io_handle{fd.release(), l.lease_ ? io_file::shared : io_file::own};
     } catch (const std::system_error& e) {
         return std::unexpected(e.code());
     }
@@ -150,6 +185,7 @@ std::expected<accepted, std::error_code> tcp_listener::try_accept() noexcept {
 }
 
 task<std::expected<accepted, std::error_code>> tcp_listener::accept() {
+    if (accepting_is_held()) co_await until_accepting();
     for (;;) {
         auto a = try_accept();
         if (a || !would_block(a.error())) co_return a;

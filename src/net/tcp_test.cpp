@@ -1,11 +1,17 @@
 #include <genever/net/tcp.hpp>
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/runtime.hpp>
+#include <genever/runtime/socket_source.hpp>
 #include <genever/runtime/time.hpp>
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <memory>
 #include <string>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <vector>
 
 using namespace genever;
 using namespace std::chrono_literals;
@@ -147,4 +153,86 @@ TEST(Tcp, APortInUseIsAnError) {
         auto again = net::tcp_listener::bind(loopback(l->local().port()));
         EXPECT_EQ(again.error(), std::errc::address_in_use);
     });
+}
+
+namespace {
+
+/// Keeps one listening socket, and gives out copies of it.
+struct kept_socket : socket_source {
+    kept_socket() { EXPECT_EQ(::listen(fd, 16), 0); }
+    ~kept_socket() override { ::close(fd); }
+
+    std::expected<int, std::error_code> listener(const sockaddr*, socklen_t, int backlog) override {
+        asked.push_back(backlog);
+        if (error != std::errc{}) return std::unexpected(std::make_error_code(error));
+        return none ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    }
+    void closed(const sockaddr*, socklen_t) noexcept override { ++gone; }
+
+    int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    std::vector<int> asked;
+    int gone = 0;
+    bool none = false;
+    std::errc error{};
+};
+
+struct installed_source {
+    explicit installed_source(std::shared_ptr<socket_source> s) { install_socket_source(std::move(s)); }
+    ~installed_source() { install_socket_source(nullptr); }
+};
+
+} // namespace
+
+TEST(Tcp, AListenerFromASourceServesAllWhoHaveConnectedBeforeAndAfterItsRestarts) {
+    auto source = std::make_shared<kept_socket>();
+    const installed_source installed{source};
+    runtime rt{{.workers = 2}};
+    rt.run([source]() -> task<> {
+        std::uint16_t port = 0;
+        for (int round = 0; round < 3; ++round) {
+            // The first to connect in the next rounds does so while there is no listener: it waits in the backlog.
+            std::expected<net::tcp_stream, std::error_code> early;
+            if (port != 0) early = co_await net::connect(loopback(port), now() + 5s);
+            EXPECT_TRUE(early);
+            auto l = net::tcp_listener::bind(loopback(0), {.backlog = 7});
+            EXPECT_TRUE(l);
+            if (port != 0) {
+                const auto a = co_await l->accept();
+                EXPECT_TRUE(a);
+            }
+            port = l->local().port();
+            auto c = co_await net::connect(loopback(port), now() + 5s);
+            EXPECT_TRUE(c);
+            const auto a = co_await l->accept();
+            EXPECT_TRUE(a);
+            EXPECT_EQ(source->gone, round);
+        }
+    });
+    EXPECT_EQ(source->asked, (std::vector<int>{7, 7, 7}));
+    EXPECT_EQ(source->gone, 3);
+}
+
+TEST(Tcp, AListenerIsBoundWhereTheSourceHasNone) {
+    auto source = std::make_shared<kept_socket>();
+    source->none = true;
+    const installed_source installed{source};
+    runtime rt{{.workers = 1}};
+    rt.run([] {
+        const auto l = net::tcp_listener::bind(loopback(0));
+        EXPECT_TRUE(l);
+        EXPECT_NE(l->local().port(), 0);
+    });
+    EXPECT_EQ(source->gone, 0);
+}
+
+TEST(Tcp, WhatTheSourceRefusesIsAnError) {
+    auto source = std::make_shared<kept_socket>();
+    source->error = std::errc::address_in_use;
+    const installed_source installed{source};
+    runtime rt{{.workers = 1}};
+    rt.run([] {
+        const auto l = net::tcp_listener::bind(loopback(0));
+        EXPECT_EQ(l.error(), std::errc::address_in_use);
+    });
+    EXPECT_EQ(source->gone, 0);
 }

@@ -1,9 +1,16 @@
 #include <genever/otp/run.hpp>
 
+#include "heart.hpp"
+#include "heart_message.hpp"
+#include "heart_settings.hpp"
+#include "overseer.hpp"
 #include "supervisor_process.hpp"
 
+#include <genever/base/defer.hpp>
 #include <genever/base/log.hpp>
 #include <genever/runtime/receive.hpp>
+#include <genever/runtime/socket_source.hpp>
+#include <genever/runtime/time.hpp>
 
 #include <atomic>
 #include <cerrno>
@@ -28,6 +35,7 @@ namespace genever {
 namespace {
 
 std::atomic<bool> stopping{false};
+std::atomic<bool> replaced{false};
 
 constexpr unsigned most_workers = 64; // the runtime's limit
 
@@ -83,7 +91,7 @@ public:
         std::signal(SIGPIPE, SIG_IGN);
     }
     ~stop_signals() {
-        while (take() != 0) {
+        while (take().number != 0) {
         }
         pthread_sigmask(SIG_SETMASK, &before_, nullptr);
     }
@@ -91,14 +99,21 @@ public:
     stop_signals& operator=(const stop_signals&) = delete;
 
     int fd() const noexcept { return fd_.get(); }
-    /// The next one that has come, or 0.
-    int take() noexcept {
+    /// The next one that has come; its number is 0 when there is none.
+    struct signal {
+        int number = 0;
+        bool replaced = false; // it comes from the heart, because of another instance
+    };
+    signal take() noexcept {
         signalfd_siginfo i;
-        return read(fd_.get(), &i, sizeof i) == sizeof i ? static_cast<int>(i.ssi_signo) : 0;
+        if (read(fd_.get(), &i, sizeof i) != sizeof i) return {};
+        return {static_cast<int>(i.ssi_signo), i.ssi_signo == SIGTERM && i.ssi_code == SI_QUEUE &&
+                                                   i.ssi_int == detail::replaced_mark &&
+                                                   i.ssi_pid == static_cast<std::uint32_t>(getppid())};
     }
     /// From now on the next one ends the program by its default action.
     void give_back() noexcept {
-        while (take() != 0) { // those that are pending already must not end it
+        while (take().number != 0) { // those that are pending already must not end it
         }
         pthread_sigmask(SIG_UNBLOCK, &set_, nullptr);
     }
@@ -120,8 +135,57 @@ private:
 struct stop_request {};
 using event = std::variant<stop_request, exit_signal>;
 
+// ---- what is watched from outside
+
+struct alive {};
+struct open_gate {};
+
+/// Tells the overseer that the runtime makes progress: each time a process is started, scheduled, and heard.
+task<> beat(std::shared_ptr<detail::overseer> overseer) {
+    const duration every = overseer->beat_every();
+    for (;;) {
+        spawn([to = self()] { send(to, alive{}); });
+        co_await receive([](alive) {});
+        overseer->beat();
+        co_await sleep_for(every);
+    }
+}
+
+/// As long as it lives no connection is accepted.
+task<> hold_connections() {
+    co_await receive([](open_gate) {});
+}
+
+/// For the time of one runtime.
+class oversight {
+public:
+    oversight(runtime& rt, std::shared_ptr<detail::overseer> o) : overseer_(std::move(o)) {
+        if (overseer_->holds_connections()) {
+            gate_ = rt.spawn(hold_connections);
+            set_accept_gate(gate_);
+        }
+        if (overseer_->beat_every() != infinity) rt.spawn(beat, overseer_);
+    }
+    ~oversight() { set_accept_gate({}); }
+    oversight(const oversight&) = delete;
+    oversight& operator=(const oversight&) = delete;
+
+    void ready() noexcept {
+        if (gate_) {
+            set_accept_gate({});
+            send(gate_, open_gate{});
+        }
+        overseer_->ready();
+    }
+
+private:
+    std::shared_ptr<detail::overseer> overseer_;
+    pid gate_;
+};
+
 /// Parent of the top supervisor: only a parent's exit signal stops it in order.
-task<> keep(std::shared_ptr<outcome_slot> slot, supervisor top, run_options options) {
+task<> keep(std::shared_ptr<outcome_slot> slot, std::shared_ptr<oversight> watched, supervisor top,
+            run_options options) {
     outcome result;
     try {
         trap_exit(true);
@@ -141,6 +205,7 @@ task<> keep(std::shared_ptr<outcome_slot> slot, supervisor top, run_options opti
                 exit(*started, exit_kind::shutdown);
             }
         }
+        if (!failed) watched->ready();
         for (;;) {
             event e = co_await receive([](stop_request r) { return event{r}; },
                                        [](exit_signal s) { return event{std::move(s)}; });
@@ -181,25 +246,34 @@ int judge(const outcome& o, bool asked_to_stop) {
     return 1;
 }
 
-int run_until_end(supervisor top, run_options options) {
+int run_until_end(supervisor top, run_options options, const std::shared_ptr<detail::overseer>& overseer) {
     stop_signals signals;
     stopping.store(false, std::memory_order_relaxed);
+    replaced.store(false, std::memory_order_relaxed);
     if (!workers_from_environment(options.workers)) return 1;
     auto slot = std::make_shared<outcome_slot>();
     runtime_options how;
     how.workers = options.workers;
     how.on_crash = options.on_crash;
     runtime rt{std::move(how)};
-    const pid keeper = rt.spawn(&keep, slot, std::move(top), std::move(options));
+    auto watched = std::make_shared<oversight>(rt, overseer);
+    const pid keeper = rt.spawn(&keep, slot, std::move(watched), std::move(top), std::move(options));
+    const defer tell{[&] { overseer->ended(); }}; // before the runtime, with what is left in it, goes
     for (int stops = 0;;) {
         pollfd what[] = {{signals.fd(), POLLIN, 0}, {slot->fd(), POLLIN, 0}};
         if (poll(what, 2, -1) < 0 && errno != EINTR)
             throw std::system_error(errno, std::generic_category(), "poll");
         if (auto o = slot->get()) return judge(*o, stops > 0);
-        while (const int signal = signals.take()) {
+        for (;;) {
+            const auto [signal, by_another] = signals.take();
+            if (signal == 0) break;
             if (++stops == 1) {
-                stopping.store(true, std::memory_order_relaxed);
-                log::write(log::level::info, signal == SIGTERM ? "SIGTERM: stopping" : "SIGINT: stopping");
+                replaced.store(by_another, std::memory_order_relaxed);
+                stopping.store(true, std::memory_order_release); // `replaced` is seen by who sees this
+                log::write(log::level::info, by_another          ? "replaced by another instance: stopping"
+                                             : signal == SIGTERM ? "SIGTERM: stopping"
+                                                                 : "SIGINT: stopping");
+                overseer->stopping();
                 send(keeper, stop_request{});
             } else if (signal ==
                        SIGINT) { // somebody is impatient; a second SIGTERM is an orchestrator's habit
@@ -211,19 +285,47 @@ int run_until_end(supervisor top, run_options options) {
     }
 }
 
+int run_overseen(supervisor top, run_options options, const std::shared_ptr<detail::overseer>& overseer) {
+    install_socket_source(overseer->sockets());
+    int code = 1;
+    try {
+        code = run_until_end(std::move(top), std::move(options), overseer);
+    } catch (const std::exception& e) {
+        log::write(log::level::error, std::string{"the runtime did not start: "} + e.what());
+    }
+    install_socket_source(nullptr);
+    return code;
+}
+
+/// The heart that watches this program, or the service manager; null: neither, and the log says why. Where there is to be
+/// a heart and is none it does not return: this process becomes it.
+std::shared_ptr<detail::overseer> find_overseer(const heart_options& wanted) {
+    auto failed = [](const std::string& why) {
+        log::write(log::level::error, why);
+        return nullptr;
+    };
+    auto heart = detail::find_heart();
+    if (!heart) return failed(heart.error());
+    if (*heart) return *heart;
+    const auto options = detail::with_environment(wanted, [](const char* name) { return std::getenv(name); });
+    if (!options) return failed(options.error());
+    if (!options->enabled) return detail::find_service_manager();
+    log::flush();
+    return failed(detail::become_heart(*options));
+}
+
 } // namespace
 
 int run(supervisor top, run_options options) {
     int code = 1;
-    try {
-        code = run_until_end(std::move(top), std::move(options));
-    } catch (const std::exception& e) {
-        log::write(log::level::error, std::string{"the runtime did not start: "} + e.what());
-    }
+    if (const auto overseer = find_overseer(options.heart))
+        code = run_overseen(std::move(top), std::move(options), overseer);
     log::flush();
     return code;
 }
 
-bool stop_requested() noexcept { return stopping.load(std::memory_order_relaxed); }
+bool stop_requested() noexcept { return stopping.load(std::memory_order_acquire); }
+
+bool being_replaced() noexcept { return stop_requested() && replaced.load(std::memory_order_relaxed); }
 
 } // namespace genever

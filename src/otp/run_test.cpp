@@ -140,3 +140,49 @@ TEST(Run, RefusesANonsensicalNumberOfWorkers) {
         EXPECT_TRUE(contains(p.errors(), "must be a whole number from 1 to 64")) << p.errors();
     }
 }
+
+TEST(Run, RefusesAHeartOfAnotherVersion) {
+    setenv("GENEVER_HEART_SERVICE", "999 1 3 0 0", 1);
+    program p{"orderly"};
+    unsetenv("GENEVER_HEART_SERVICE");
+    EXPECT_EQ(p.wait(), 1);
+    EXPECT_TRUE(contains(p.errors(), "of another version")) << p.errors();
+}
+
+TEST(Run, RefusesNonsensicalSettingsOfTheHeart) {
+    setenv("GENEVER_HEART_HANG_MS", "soon", 1);
+    program p{"orderly"};
+    unsetenv("GENEVER_HEART_HANG_MS");
+    EXPECT_EQ(p.wait(), 1);
+    EXPECT_TRUE(contains(p.errors(), "GENEVER_HEART_HANG_MS=soon: must be a whole number")) << p.errors();
+}
+
+TEST(Run, WithAHeartPassesOnHowTheTreeEnds) {
+    setenv("GENEVER_HEART", "1", 1);
+    program orderly{"orderly"};
+    program refused{"refuse"};
+    unsetenv("GENEVER_HEART");
+    EXPECT_EQ(orderly.line(), "up root w");
+    orderly.signal(SIGTERM);
+    EXPECT_EQ(orderly.line(), "terminate shutdown");
+    EXPECT_EQ(orderly.wait(), 0) << orderly.errors();
+    EXPECT_EQ(refused.wait(), 1);
+    EXPECT_TRUE(contains(refused.errors(), "exited with code 1 before it was up")) << refused.errors();
+}
+
+TEST(Run, WithAHeartStartsATreeThatGaveUpAgain) {
+    setenv("GENEVER_HEART", "1", 1);
+    setenv("GENEVER_HEART_GIVE_UP", "2", 1);
+    setenv("GENEVER_HEART_QUICK_MS", "60000", 1);
+    setenv("GENEVER_HEART_BACKOFF_MS", "1", 1);
+    program p{"give-up"};
+    for (const char* name :
+         {"GENEVER_HEART", "GENEVER_HEART_GIVE_UP", "GENEVER_HEART_QUICK_MS", "GENEVER_HEART_BACKOFF_MS"})
+        unsetenv(name);
+    for (int start = 0; start < 3; ++start) {
+        EXPECT_EQ(p.line(), "up root w");
+        EXPECT_EQ(p.line(), "terminate error std::runtime_error: crash");
+    }
+    EXPECT_EQ(p.wait(), 1) << p.errors();
+    EXPECT_TRUE(contains(p.errors(), "giving up after 2 restarts")) << p.errors();
+}

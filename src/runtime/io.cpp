@@ -9,7 +9,7 @@ namespace genever {
 
 using namespace detail;
 
-io_handle::io_handle(int fd) {
+io_handle::io_handle(int fd, io_file file) {
     io_slot* s = nullptr;
     try {
         s = take_io_slot();
@@ -18,6 +18,7 @@ io_handle::io_handle(int fd) {
             ++s->generation;
             s->in_use = true;
             s->read_edge = s->write_edge = s->read_closed = s->write_closed = s->shut = s->nudged = false;
+            s->shared_file = file == io_file::shared;
             s->reader = s->writer = {};
             s->fd = fd;
         }
@@ -45,7 +46,8 @@ io_handle::~io_handle() {
         slot_->in_use = false;
         fd = std::exchange(slot_->fd, -1);
     }
-    ::close(fd); // takes it out of the poller, too: nobody else holds this open file
+    if (slot_->shared_file) slot_->home->take_out(fd);
+    ::close(fd); // takes it out of the poller, too, where nobody else holds this open file
     slot_->home->removed();
     give_io_slot(slot_);
 }

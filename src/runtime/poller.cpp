@@ -96,6 +96,8 @@ void poller::add(io_slot& s) {
     registered_.fetch_add(1, std::memory_order_relaxed);
 }
 
+void poller::take_out(int fd) noexcept { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
+
 void poller::interrupt() noexcept {
     const std::uint64_t one = 1;
     // An edge comes with every write, whether or not the count was read in between; EAGAIN needs 2^64 of them.

@@ -19,6 +19,7 @@ struct io_slot {
     bool read_closed = false;  // sticky: the peer sends no more, no further edge needs to come
     bool write_closed = false; // sticky: the connection is broken
     bool shut = false;
+    bool shared_file = false;     // others hold its open file: closing it does not take it out of the poller
     bool nudged = false;          // for the next wait for reading, once
     std::uint16_t generation = 0; // of its use
     int fd = -1;
@@ -46,6 +47,8 @@ public:
 
     /// Throws std::system_error.
     void add(io_slot& s);
+    /// Before a descriptor is closed whose open file lives on elsewhere.
+    void take_out(int fd) noexcept;
     /// To be told after the descriptor has been closed, which took it out.
     void removed() noexcept { registered_.fetch_sub(1, std::memory_order_relaxed); }
     /// Whether there is anything to poll for, but an interrupt. A hint.

@@ -173,16 +173,17 @@ class Connection:
 
 
 class Showcase:
-    """One running showcase service."""
+    """One running showcase service. `command` starts another program, or the same in another way; `pass_fds` are the
+    descriptors that it inherits."""
 
-    def __init__(self, port=0, **settings):
+    def __init__(self, port=0, command=None, pass_fds=(), **settings):
         binary = os.environ.get("GENEVER_SHOWCASE")
         if not binary:
             raise unittest.SkipTest("GENEVER_SHOWCASE does not name the binary to test")
         own = {"GENEVER_WORKERS": 2, "GENEVER_LOG": "error", "GENEVER_LOG_FORMAT": "text", **settings, "PORT": port}
         env = {**os.environ, **{name: str(value) for name, value in own.items()}}
-        self.process = subprocess.Popen([binary], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+        self.process = subprocess.Popen(command or [binary], env=env, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=pass_fds)
         self._text = []
         self._lock = threading.Lock()
         self._readers = [threading.Thread(target=self._collect, args=(stream,), daemon=True)

@@ -36,6 +36,10 @@ struct server_options {
     std::uint64_t write_rate = 4096;
     /// For what is in flight to finish when the server is shut down; what still runs then is killed.
     duration drain_timeout = std::chrono::seconds{30};
+    /// When another instance takes over (`being_replaced`): how long an idle connection is kept for one more request, which is
+    /// answered with `Connection: close`, before it is closed. So no request is lost that is on its way at that moment.
+    /// At most half of `drain_timeout`.
+    duration handover_grace = std::chrono::seconds{5};
     /// How many connections wait to be accepted.
     int backlog = 1024;
     /// Called with the address (`0.0.0.0`) and the actual port each time the listener is up.

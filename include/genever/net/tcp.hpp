@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <expected>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -85,7 +86,9 @@ struct accepted {
     endpoint peer;
 };
 
-/// A listening socket, with SO_REUSEADDR: a restarted listener gets its port back at once.
+/// A listening socket, with SO_REUSEADDR: a restarted listener gets its port back at once. Where a socket source is
+/// installed (runtime/socket_source.hpp: the heart, or the service manager's socket activation) it comes from there, and
+/// connections wait in its backlog while this program is not there to accept them.
 class tcp_listener {
 public:
     /// Binds and listens. Call it inside a runtime. The error is the system's (address in use, no permission).
@@ -95,7 +98,7 @@ public:
     const endpoint& local() const noexcept { return local_; }
 
     /// Takes one connection, without waiting; std::errc::operation_would_block when there is none. Connections that
-    /// the peer gave up meanwhile are passed over.
+    /// the peer gave up meanwhile are passed over. Does not look whether accepting is held (`until_accepting`).
     std::expected<accepted, std::error_code> try_accept() noexcept;
     /// Waits for a connection. An error that concerns the listener or the system (no descriptors left) comes
     /// back to the caller, who decides how long to pause.
@@ -104,6 +107,13 @@ public:
     io_handle& io() noexcept { return io_; }
 
 private:
+    /// Tells the source when the descriptor has been closed.
+    struct source_lease;
+    struct end_lease {
+        void operator()(source_lease* l) const noexcept;
+    };
+
+    std::unique_ptr<source_lease, end_lease> lease_; // goes after io_; null: the socket is our own
     io_handle io_;
     endpoint local_;
 };

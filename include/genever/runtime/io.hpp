@@ -22,6 +22,10 @@ enum class io_result : std::uint8_t {
     closed,  ///< somebody called `shut` or `nudge`
 };
 
+/// Whether a descriptor's open file is this program's alone. One that others hold as well (a listening socket that was
+/// inherited) stays in the poller when it is closed here, so it is taken out first, which costs a system call.
+enum class io_file : std::uint8_t { own, shared };
+
 /// Owns a non-blocking descriptor and its place in a worker's poller (edge-triggered epoll). One process reads and
 /// one writes at a time, possibly the same one; `shut` and `nudge` may be called from any process or thread.
 ///
@@ -33,7 +37,7 @@ public:
     /// Takes over `fd`, which must be non-blocking, and registers it with a worker's poller; the workers take
     /// turns. To be called inside a runtime. Throws std::system_error when the system refuses; `fd` is closed
     /// then.
-    explicit io_handle(int fd);
+    explicit io_handle(int fd, io_file file = io_file::own);
     io_handle(io_handle&& o) noexcept : slot_(std::exchange(o.slot_, nullptr)) {}
     io_handle& operator=(io_handle&& o) noexcept {
         std::swap(slot_, o.slot_);

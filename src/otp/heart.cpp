@@ -1,0 +1,557 @@
+// The heart: one thread, no runtime, nothing of the service.
+//
+//                    exits 0, or a stop was asked for ─▶ end
+//      starting ──ready──▶ up ──dies, or hangs and is killed──▶ waiting ──back-off──▶ starting
+//         └───────────── dies, or is late ────────────────────────▲  └─ too many in a row ─▶ end
+//
+// That is the current service. An upgrade has a second one, the candidate, from SIGHUP until its tree is up: then it is
+// the current one, and the one before retires. A candidate that fails changes nothing.
+//
+// It runs where the program's `main` would: `become_heart` executes the program anew with orders in the environment, which
+// a constructor finds. So it has neither the threads nor the memory nor the files of what ran before, and keeps its
+// process id.
+#include "heart.hpp"
+
+#include "heart_message.hpp"
+#include "heart_policy.hpp"
+#include "heart_settings.hpp"
+#include "listener_table.hpp"
+#include "program_image.hpp"
+#include "systemd.hpp"
+
+#include <genever/base/log.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fcntl.h>
+#include <memory>
+#include <optional>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace genever::detail {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr duration end_limit = 60s;   // from the tree's end to the process's
+constexpr duration unused_limit = 2s; // for a listener that is closed to be asked for again
+
+time_point steady_now() noexcept {
+    timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return time_point{std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec}};
+}
+
+/// A line in the log's form. The log itself has a thread, and a heart has none.
+void say(log::level l, const std::string& text) {
+    if (!log::enabled(l)) return;
+    timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    tm parts;
+    gmtime_r(&t.tv_sec, &parts);
+    char when[64];
+    const std::size_t n = std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
+    std::snprintf(when + n, sizeof when - n, ".%06ldZ", t.tv_nsec / 1000);
+    const char* name = l == log::level::error ? "error" : l == log::level::warning ? "warning" : "info";
+    const std::string line = std::string{when} + ' ' + name + " heart: " + text + '\n';
+    [[maybe_unused]] const auto written = ::write(2, line.data(), line.size());
+}
+
+std::string milliseconds(duration d) {
+    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count()) + " ms";
+}
+
+std::string what_ended(int status) {
+    if (WIFEXITED(status)) return "exited with code " + std::to_string(WEXITSTATUS(status));
+    const int signal = WTERMSIG(status);
+    const char* name = sigabbrev_np(signal);
+    return "was ended by SIG" + (name ? std::string{name} : std::to_string(signal)) +
+           (WCOREDUMP(status) ? ", core dumped" : "");
+}
+
+int exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+/// A file that is kept open, so that it can be executed when another has taken its name.
+class image {
+public:
+    image() noexcept = default;
+    explicit image(const char* path) noexcept : fd_(::open(path, O_PATH | O_CLOEXEC)) {}
+    image(image&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
+    image& operator=(image&& o) noexcept {
+        std::swap(fd_, o.fd_);
+        return *this;
+    }
+    ~image() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    int fd() const noexcept { return fd_; }
+
+private:
+    int fd_ = -1;
+};
+
+enum class role { current, candidate, retiring };
+
+/// One service process.
+struct service {
+    int number = 0;
+    role part{};
+    pid_t id = 0;
+    int socket = -1;
+    hang_watch start_watch;
+    std::optional<hang_watch> watch{}; // from the first beat to the end of the tree
+    std::optional<hang_watch> end_watch{};
+    std::optional<time_point> up_since{};
+    bool told_to_kill = false;
+    bool silent = false; // it has closed its end
+
+    service(const heart_options& o, time_point now) : start_watch(o.start_timeout, now) {}
+    service(const service&) = delete;
+    service& operator=(const service&) = delete;
+    ~service() { ::close(socket); }
+    std::string name() const { return "service " + std::to_string(id); }
+};
+
+class heart {
+public:
+    explicit heart(heart_orders orders);
+    /// Until the end; the exit code.
+    int beat();
+
+private:
+    // ---- services
+    bool start(role part, const image& program);
+    [[noreturn]] void become_service(const image& program, bool held, int socket);
+    service* find(role part) noexcept;
+    void kill_service(service& s, const std::string& why);
+    void hear(service& s);
+    void came_up(service& s);
+    void reap();
+    void ended(service& s, int status);
+    void failed(service& s, int status);
+    void restart();
+
+    // ---- what is asked from outside
+    void take_signals();
+    void stop(const char* why);
+    void upgrade();
+    void upgrade_failed(const std::string& why);
+
+    void look();
+    int patience() const;
+    void wait();
+    void finish(int code) {
+        if (!code_) code_ = code;
+    }
+
+    const heart_orders orders_;
+    const heart_options& options_ = orders_.options;
+    std::vector<std::string> arguments_ = start_arguments();
+    std::vector<std::string> environment_;
+    notify_socket notify_;
+    std::optional<duration> manager_limit_;
+    time_point told_manager_{};
+    image program_{"/proc/self/exe"}; // of the current service
+    image next_program_;              // of the candidate
+    listener_table listeners_;
+    restart_policy policy_{options_};
+    sigset_t before_{};
+    int signals_ = -1;
+    std::vector<std::unique_ptr<service>> services_;
+    std::optional<time_point> restart_at_;
+    int last_number_ = 0;
+    bool ever_up_ = false;
+    bool stopping_ = false;
+    bool told_to_stop_ = false; // by a signal to the heart itself
+    std::optional<int> code_;
+};
+
+heart::heart(heart_orders orders) : orders_(std::move(orders)), notify_(std::getenv("NOTIFY_SOCKET")) {
+    const environment get = [](const char* name) { return std::getenv(name); };
+    manager_limit_ = notify_ ? watchdog_limit(get, getpid()) : std::nullopt;
+    const int passed = passed_sockets(get, getpid());
+    for (int fd = first_passed_socket; fd < first_passed_socket + passed; ++fd)
+        if (!listeners_.adopt(fd))
+            say(log::level::warning,
+                "descriptor " + std::to_string(fd) + " was passed but is no listening TCP socket");
+    // The service manager's word is with the heart, which is the process that it knows.
+    environment_ = without(start_environment(), [](std::string_view name) {
+        return name.starts_with("GENEVER_HEART") || name == "NOTIFY_SOCKET" || name == "WATCHDOG_USEC" ||
+               name == "WATCHDOG_PID" || name.starts_with("LISTEN_");
+    });
+    sigset_t taken;
+    sigemptyset(&taken);
+    for (int s : {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2}) sigaddset(&taken, s);
+    sigprocmask(SIG_BLOCK, &taken, &before_);
+    signals_ = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    std::signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_NAME, "heart");
+}
+
+int heart::beat() {
+    if (signals_ < 0 || program_.fd() < 0) {
+        say(log::level::error, std::string{"cannot start: "} + std::strerror(errno));
+        return 1;
+    }
+    restart();
+    for (;;) {
+        wait();
+        take_signals();
+        for (auto& s : services_) hear(*s);
+        reap();
+        if (!code_) look();
+        if (stopping_ && services_.empty()) finish(0);
+        if (code_ && services_.empty()) return *code_;
+    }
+}
+
+// ---- services
+
+service* heart::find(role part) noexcept {
+    for (auto& s : services_)
+        if (s->part == part) return s.get();
+    return nullptr;
+}
+
+bool heart::start(role part, const image& program) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return false;
+    const pid_t id = fork();
+    if (id == 0) become_service(program, part == role::candidate, ends[1]);
+    const int why = errno;
+    ::close(ends[1]);
+    if (id < 0) {
+        ::close(ends[0]);
+        errno = why;
+        return false;
+    }
+    auto s = std::make_unique<service>(options_, steady_now());
+    s->number = ++last_number_;
+    s->part = part;
+    s->id = id;
+    s->socket = ends[0];
+    say(log::level::info, s->name() + " started");
+    services_.push_back(std::move(s));
+    return true;
+}
+
+// In the child.
+void heart::become_service(const image& program, bool held, int socket) {
+    // Without a heart nobody would start it again: it drains, and ends.
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != orders_.heart) _exit(1);
+    fcntl(socket, F_SETFD, 0);
+    service_orders o;
+    o.service = getpid();
+    o.socket = socket;
+    o.held = held;
+    const duration every = hang_watch{options_.hang_timeout, {}}.look_every();
+    o.beat_every = every;
+    environment_.push_back(std::string{service_orders_variable} + '=' + to_text(o));
+    const std::vector<char*> argv = pointers(arguments_);
+    const std::vector<char*> envp = pointers(environment_);
+    std::signal(SIGPIPE, SIG_DFL);
+    std::signal(SIGHUP, SIG_IGN); // means an upgrade here, and is the heart's affair
+    // A stop that is asked for before `run` has begun waits for it.
+    sigset_t mask = before_;
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGINT);
+    sigprocmask(SIG_SETMASK, &mask, nullptr);
+    const char* path = orders_.program.c_str();
+    if (same_file(path, program.fd())) execve(path, argv.data(), envp.data());
+    syscall(SYS_execveat, program.fd(), "", argv.data(), envp.data(), AT_EMPTY_PATH);
+    say(log::level::error, std::string{"cannot execute "} + path + ": " + std::strerror(errno));
+    _exit(127);
+}
+
+void heart::kill_service(service& s, const std::string& why) {
+    if (std::exchange(s.told_to_kill, true)) return;
+    say(log::level::error, s.name() + ' ' + why + ": killing it");
+    kill(s.id, SIGKILL);
+}
+
+// What the service has said.
+void heart::hear(service& s) {
+    for (heart_message m;;) {
+        const got g = take_message(s.socket, m);
+        if (g == got::end) s.silent = true;
+        if (g != got::message) return;
+        const time_point now = steady_now();
+        switch (m.word) {
+        case heart_word::listen: {
+            const auto fd = listeners_.take(m.at, m.backlog, s.number, true);
+            send_answer(s.socket, {m.serial, fd ? 0 : fd.error()}, fd.value_or(-1));
+            break;
+        }
+        case heart_word::closed: listeners_.give_back(m.at, s.number, now); break;
+        case heart_word::alive:
+            if (!s.watch && !s.end_watch) s.watch.emplace(options_.hang_timeout, now);
+            if (s.watch) s.watch->beat(now);
+            break;
+        case heart_word::ready: came_up(s); break;
+        case heart_word::stopping:
+            if (s.part == role::current && !stopping_) stop("the service was told to stop");
+            break;
+        case heart_word::ended:
+            s.watch.reset();
+            s.end_watch.emplace(end_limit, now);
+            break;
+        }
+    }
+}
+
+void heart::came_up(service& s) {
+    if (s.up_since) return;
+    s.up_since = steady_now();
+    say(log::level::info, s.name() + " is up");
+    if (stopping_) return;
+    if (s.part == role::candidate) {
+        if (service* old = find(role::current)) {
+            old->part = role::retiring;
+            say(log::level::info, s.name() + " takes over: draining " + old->name());
+            sigqueue(old->id, SIGTERM, {.sival_int = replaced_mark});
+        }
+        s.part = role::current;
+        program_ = std::exchange(next_program_, image{});
+        restart_at_.reset();
+        policy_.forget();
+    }
+    ever_up_ = true;
+    // An upgrade that is under way is a reload: the end of that is said then.
+    if (!find(role::candidate)) notify_.tell("READY=1\nSTATUS=" + s.name() + " is up");
+}
+
+void heart::reap() {
+    for (;;) {
+        int status = 0;
+        const pid_t id = waitpid(-1, &status, WNOHANG);
+        if (id <= 0) return;
+        const auto found = std::ranges::find_if(services_, [id](const auto& s) { return s->id == id; });
+        if (found == services_.end()) continue; // as a container's first process it inherits orphans
+        const auto s = std::move(*found);
+        services_.erase(found);
+        hear(*s); // its last words
+        ended(*s, status);
+    }
+}
+
+void heart::ended(service& s, int status) {
+    listeners_.give_back_all(s.number, steady_now());
+    const bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    const log::level l = in_order ? log::level::info : log::level::error;
+    switch (s.part) {
+    case role::retiring: say(l, s.name() + ", which was replaced, " + what_ended(status)); return;
+    case role::candidate:
+        if (!stopping_) upgrade_failed(s.name() + ' ' + what_ended(status) + " before it was up");
+        return;
+    case role::current: break;
+    }
+    if (stopping_ || in_order) {
+        say(l, s.name() + ' ' + what_ended(status));
+        finish(exit_code(status));
+        if (!stopping_) stop("the service has ended");
+        return;
+    }
+    failed(s, status);
+}
+
+void heart::failed(service& s, int status) {
+    const time_point now = steady_now();
+    std::string text = s.name() + ' ' + what_ended(status);
+    if (s.up_since) {
+        text += " after " + milliseconds(now - *s.up_since);
+    } else {
+        text += " before it was up";
+        if (!ever_up_ && WIFEXITED(status) &&
+            !find(role::candidate)) { // it has said why it cannot: trying again would not help
+            say(log::level::error, text);
+            finish(exit_code(status));
+            stop("the service has not started");
+            return;
+        }
+    }
+    const auto up_for = s.up_since ? std::optional<duration>{now - *s.up_since} : std::nullopt;
+    const auto next = policy_.failed(up_for);
+    if (next.give_up) {
+        say(log::level::error, text + ": giving up after " + std::to_string(policy_.quick_failures() - 1) +
+                                   " restarts in quick succession");
+        notify_.tell("STATUS=gave up: " + text);
+        finish(exit_code(status));
+        stop("the service fails again and again");
+        return;
+    }
+    const std::string when = next.delay == 0ns ? "now" : "in " + milliseconds(next.delay);
+    say(log::level::error, text + ": starting it again " + when);
+    notify_.tell("STATUS=" + text + ", started again " + when);
+    restart_at_ = later(now, next.delay);
+    if (next.delay == 0ns) restart();
+}
+
+void heart::restart() {
+    restart_at_.reset();
+    if (start(role::current, program_)) return;
+    const auto next = policy_.failed(std::nullopt);
+    const std::string why = std::string{"cannot start the service: "} + std::strerror(errno);
+    say(log::level::error, why);
+    if (next.give_up) {
+        finish(1);
+        stop("giving up");
+    } else {
+        restart_at_ = later(steady_now(), std::max<duration>(next.delay, 10ms));
+    }
+}
+
+// ---- what is asked from outside
+
+void heart::take_signals() {
+    signalfd_siginfo i;
+    while (read(signals_, &i, sizeof i) == sizeof i) {
+        const bool terminal = i.ssi_code == SI_KERNEL; // the whole group, and so the service, has got it
+        switch (i.ssi_signo) {
+        case SIGTERM:
+            stop("SIGTERM");
+            told_to_stop_ = true;
+            break;
+        case SIGINT:
+            stop("SIGINT");
+            if (std::exchange(told_to_stop_, true) && !terminal) // somebody is impatient
+                for (auto& s : services_) kill(s->id, SIGINT);
+            break;
+        case SIGHUP:
+            if (terminal)
+                stop("the terminal has hung up");
+            else
+                upgrade();
+            break;
+        case SIGUSR1:
+        case SIGUSR2:
+            for (auto& s : services_)
+                if (s->part == role::current) kill(s->id, static_cast<int>(i.ssi_signo));
+            break;
+        default: break; // SIGCHLD: reap looks
+        }
+    }
+}
+
+// A first SIGINT becomes a SIGTERM as well: from a terminal the service has got it itself, and a second one would kill it.
+void heart::stop(const char* why) {
+    if (stopping_) return;
+    stopping_ = true;
+    restart_at_.reset();
+    say(log::level::info, std::string{why} + ": stopping");
+    notify_.tell("STOPPING=1");
+    // Who connects now is to be refused as soon as the service has closed its own.
+    listeners_.close_all();
+    for (auto& s : services_) kill(s->id, SIGTERM);
+}
+
+void heart::upgrade() {
+    if (stopping_) return;
+    if (find(role::candidate)) {
+        say(log::level::warning, "SIGHUP: an upgrade is under way already");
+        return;
+    }
+    say(log::level::info, "SIGHUP: starting " + orders_.program + " beside the running service");
+    notify_.tell(reloading_at(steady_now()));
+    next_program_ = image{orders_.program.c_str()};
+    if (next_program_.fd() < 0)
+        upgrade_failed(orders_.program + ": " + std::strerror(errno));
+    else if (!start(role::candidate, next_program_))
+        upgrade_failed(std::strerror(errno));
+}
+
+void heart::upgrade_failed(const std::string& why) {
+    next_program_ = image{};
+    say(log::level::error, "no upgrade: " + why + "; the old program goes on");
+    notify_.tell("READY=1\nSTATUS=no upgrade: " + why);
+}
+
+// ---- time
+
+void heart::look() {
+    const time_point now = steady_now();
+    for (auto& s : services_) {
+        if (!s->up_since && s->start_watch.late(now))
+            kill_service(*s, "is not up after " + milliseconds(options_.start_timeout));
+        if (s->watch && s->watch->late(now))
+            kill_service(*s, "hangs: it has shown no progress for " + milliseconds(options_.hang_timeout));
+        if (s->end_watch && s->end_watch->late(now)) kill_service(*s, "does not end");
+    }
+    if (restart_at_ && *restart_at_ <= now) restart();
+    const service* s = find(role::current);
+    if (s && s->up_since && now - *s->up_since > unused_limit) listeners_.close_unused(now - unused_limit);
+    if (manager_limit_ && now - told_manager_ >= *manager_limit_ / 2) {
+        notify_.tell("WATCHDOG=1");
+        told_manager_ = now;
+    }
+}
+
+// Milliseconds until something is to be looked at.
+int heart::patience() const {
+    const time_point now = steady_now();
+    duration d = 1min;
+    for (const auto& s : services_) {
+        if (!s->up_since) d = std::min(d, s->start_watch.look_every());
+        if (s->watch) d = std::min(d, s->watch->look_every());
+        if (s->end_watch) d = std::min(d, s->end_watch->look_every());
+    }
+    if (restart_at_) d = std::min(d, *restart_at_ - now);
+    if (manager_limit_) d = std::min(d, told_manager_ + *manager_limit_ / 2 - now);
+    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(d, duration{0})).count());
+}
+
+void heart::wait() {
+    std::vector<pollfd> what{{signals_, POLLIN, 0}};
+    for (const auto& s : services_) what.push_back({s->silent ? -1 : s->socket, POLLIN, 0});
+    poll(what.data(), what.size(), patience());
+}
+
+/// Runs before anything else of the program: in a heart there is nothing else.
+[[gnu::constructor(101)]] void be_the_heart_if_told() {
+    note_open_descriptors();
+    const char* text = std::getenv(heart_orders_variable);
+    if (!text) return;
+    auto orders = heart_orders_from(text);
+    if (!orders || orders->heart != getpid()) return;
+    int code = 0;
+    {
+        heart h{std::move(*orders)};
+        code = h.beat();
+    }
+    _exit(code);
+}
+
+} // namespace
+
+std::string become_heart(const heart_options& options) {
+    heart_orders o;
+    o.heart = getpid();
+    o.options = options;
+    o.program = program_path();
+    std::vector<std::string> arguments = start_arguments();
+    if (o.program.empty() || arguments.empty()) return "the heart needs /proc";
+    std::vector<std::string> environment =
+        without(start_environment(), [](std::string_view name) { return name == heart_orders_variable; });
+    environment.push_back(std::string{heart_orders_variable} + '=' + to_text(o));
+    const std::vector<char*> argv = pointers(arguments);
+    const std::vector<char*> envp = pointers(environment);
+    keep_private_what_was_opened();
+    std::fflush(nullptr);
+    execve("/proc/self/exe", argv.data(), envp.data());
+    return std::string{"the heart did not start: "} + std::strerror(errno);
+}
+
+} // namespace genever::detail

@@ -1,0 +1,88 @@
+#include "otp/systemd.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <map>
+#include <string>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+using namespace genever;
+using namespace genever::detail;
+using namespace std::chrono_literals;
+
+namespace {
+
+environment variables(std::map<std::string, std::string> set) {
+    return [set = std::move(set)](const char* name) {
+        auto i = set.find(name);
+        return i == set.end() ? nullptr : i->second.c_str();
+    };
+}
+
+/// A datagram socket bound to an abstract name of its own.
+struct manager {
+    manager() {
+        name = "genever-notify-" + std::to_string(getpid());
+        sockaddr_un a{};
+        a.sun_family = AF_UNIX;
+        name.copy(a.sun_path + 1, sizeof a.sun_path - 1);
+        const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+        EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&a), size), 0);
+    }
+    ~manager() { close(fd); }
+    manager(const manager&) = delete;
+    manager& operator=(const manager&) = delete;
+    std::string next() const {
+        char text[256];
+        const ssize_t n = recv(fd, text, sizeof text, MSG_DONTWAIT);
+        return n < 0 ? "" : std::string(text, static_cast<std::size_t>(n));
+    }
+
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    std::string name;
+};
+
+} // namespace
+
+TEST(NotifySocket, SendsWhatItIsToldToAnAbstractName) {
+    const manager m;
+    const notify_socket s{("@" + m.name).c_str()};
+    EXPECT_TRUE(s);
+    s.tell("READY=1\nSTATUS=up");
+    EXPECT_EQ(m.next(), "READY=1\nSTATUS=up");
+}
+
+TEST(NotifySocket, SaysNothingWhereThereIsNoneOrNobodyListens) {
+    const std::string endless(200, 'x');
+    for (const char* path : {static_cast<const char*>(nullptr), "", "@", "/", "relative", endless.c_str()}) {
+        const notify_socket s{path};
+        EXPECT_FALSE(s);
+        s.tell("READY=1");
+    }
+    const notify_socket nobody{"@genever-nobody-listens-here"};
+    nobody.tell("READY=1");
+}
+
+TEST(Watchdog, IsWantedByTheManagerOfThisProcessOnly) {
+    EXPECT_EQ(watchdog_limit(variables({{"WATCHDOG_USEC", "3000000"}}), 7), 3s);
+    EXPECT_EQ(watchdog_limit(variables({{"WATCHDOG_USEC", "3000000"}, {"WATCHDOG_PID", "7"}}), 7), 3s);
+    EXPECT_FALSE(watchdog_limit(variables({{"WATCHDOG_USEC", "3000000"}, {"WATCHDOG_PID", "8"}}), 7));
+    EXPECT_FALSE(watchdog_limit(variables({}), 7));
+    for (const char* text : {"", "0", "-1", "3s", "18446744073709551615"})
+        EXPECT_FALSE(watchdog_limit(variables({{"WATCHDOG_USEC", text}}), 7)) << text;
+}
+
+TEST(SocketActivation, CountsWhatIsPassedToThisProcessOnly) {
+    EXPECT_EQ(passed_sockets(variables({{"LISTEN_FDS", "2"}, {"LISTEN_PID", "7"}}), 7), 2);
+    EXPECT_EQ(passed_sockets(variables({{"LISTEN_FDS", "2"}, {"LISTEN_PID", "8"}}), 7), 0);
+    EXPECT_EQ(passed_sockets(variables({{"LISTEN_FDS", "2"}}), 7), 0);
+    for (const char* text : {"", "-1", "0", "x", "2 ", "99999999999"})
+        EXPECT_EQ(passed_sockets(variables({{"LISTEN_FDS", text}, {"LISTEN_PID", "7"}}), 7), 0) << text;
+}
+
+TEST(Reload, IsAnnouncedWithTheTime) {
+    EXPECT_EQ(reloading_at(time_point{1'500ms}), "RELOADING=1\nMONOTONIC_USEC=1500000");
+}
