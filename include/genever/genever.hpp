@@ -20,6 +20,7 @@
 #include <genever/csp/when_any.hpp>
 #include <genever/http/server.hpp>
 #include <genever/otp/gen_server.hpp>
+#include <genever/otp/gen_statem.hpp>
 #include <genever/otp/multi_call.hpp>
 #include <genever/otp/run.hpp>
 #include <genever/otp/server_ref.hpp>

@@ -181,6 +181,12 @@ statem_step enter_state(void* server) {
 
 // ---- events
 
+/// `s` itself; a handler that may not exist is looked up only where the state T needs it.
+template <class T, class S>
+S& looked_up_for(S& s) noexcept {
+    return s;
+}
+
 template <class S, class T, class M>
 concept handles_in = requires(S& s, T& state, M& m) { s.handle(state, m); };
 template <class S, class M>
@@ -233,9 +239,10 @@ struct cast_message<S, M> final : message {
                               "genever: a handler of a cast returns void, a transition, or a task of one");
                 return step_of<S>([&] { return s.handle(state, v); });
             } else {
-                static_assert(gives_actions<S, decltype(s.handle(v))>(),
+                auto& any = looked_up_for<T>(s);
+                static_assert(gives_actions<S, decltype(any.handle(v))>(),
                               "genever: a handler of a cast returns void, a transition, or a task of one");
-                return step_of<S>([&] { return s.handle(v); });
+                return step_of<S>([&] { return any.handle(v); });
             }
         });
     }
@@ -258,14 +265,16 @@ struct call_message<S, M> final : request {
     static statem_step step(held_message& m, void* server) {
         S& s = *static_cast<S*>(server);
         return in_state(s, [&]<class T>(T& state) {
+            auto& any = looked_up_for<T>(s);
             if constexpr (defers_in<S, T, M>)
-                return deferred(s, m, [&s, &state](M& v, from<reply>& f) { return s.handle(state, v, f); });
+                return deferred(s, m,
+                                [&any, &state](M& v, from<reply>& f) { return any.handle(state, v, f); });
             else if constexpr (handles_in<S, T, M>)
-                return answered(m, [&s, &state](M& v) { return s.handle(state, v); });
+                return answered(m, [&any, &state](M& v) { return any.handle(state, v); });
             else if constexpr (defers_anywhere<S, M>)
-                return deferred(s, m, [&s](M& v, from<reply>& f) { return s.handle(v, f); });
+                return deferred(s, m, [&any](M& v, from<reply>& f) { return any.handle(v, f); });
             else
-                return answered(m, [&s](M& v) { return s.handle(v); });
+                return answered(m, [&any](M& v) { return any.handle(v); });
         });
     }
     static void destroy(message* m) noexcept { delete_message(static_cast<call_message*>(m)); }
