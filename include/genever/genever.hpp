@@ -24,6 +24,7 @@
 #include <genever/otp/application.hpp>
 #include <genever/otp/dynamic_supervisor.hpp>
 #include <genever/otp/gen_server.hpp>
+#include <genever/otp/gen_statem.hpp>
 #include <genever/otp/multi_call.hpp>
 #include <genever/otp/partition_supervisor.hpp>
 #include <genever/otp/registry.hpp>

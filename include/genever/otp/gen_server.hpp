@@ -96,7 +96,14 @@ protected:
     void stop(exit_reason why = exit_kind::normal) noexcept { this->genever_stop = std::move(why); }
 };
 
+template <class Derived>
+class gen_statem; // gen_statem.hpp
+
 namespace detail {
+
+/// A gen_statem, which takes its messages as events.
+template <class S>
+inline constexpr bool has_own_loop = std::is_base_of_v<gen_statem<S>, S>;
 
 template <class S>
 constexpr server_callbacks make_callbacks() {
@@ -121,23 +128,28 @@ constexpr server_callbacks make_callbacks() {
             else
                 return s.terminate(why), task<>{};
         };
-    if constexpr (requires(S& s, down d) { s.handle(std::move(d)); })
-        c.on_down = [](void* server, down&& d) -> task<> {
-            auto& s = *static_cast<S*>(server);
-            if constexpr (is_task<decltype(s.handle(std::move(d)))>)
-                return s.handle(std::move(d));
-            else
-                return s.handle(std::move(d)), task<>{};
-        };
-    if constexpr (requires(S& s, exit_signal e) { s.handle(std::move(e)); })
-        c.on_exit = [](void* server, exit_signal&& e) -> task<> {
-            auto& s = *static_cast<S*>(server);
-            if constexpr (is_task<decltype(s.handle(std::move(e)))>)
-                return s.handle(std::move(e));
-            else
-                return s.handle(std::move(e)), task<>{};
-        };
-    return c;
+    if constexpr (has_own_loop<S>) {
+        S::genever_adapt(c);
+        return c;
+    } else {
+        if constexpr (requires(S& s, down d) { s.handle(std::move(d)); })
+            c.on_down = [](void* server, down&& d) -> task<> {
+                auto& s = *static_cast<S*>(server);
+                if constexpr (is_task<decltype(s.handle(std::move(d)))>)
+                    return s.handle(std::move(d));
+                else
+                    return s.handle(std::move(d)), task<>{};
+            };
+        if constexpr (requires(S& s, exit_signal e) { s.handle(std::move(e)); })
+            c.on_exit = [](void* server, exit_signal&& e) -> task<> {
+                auto& s = *static_cast<S*>(server);
+                if constexpr (is_task<decltype(s.handle(std::move(e)))>)
+                    return s.handle(std::move(e));
+                else
+                    return s.handle(std::move(e)), task<>{};
+            };
+        return c;
+    }
 }
 template <class S>
 inline constexpr server_callbacks callbacks_of = make_callbacks<S>();
@@ -155,7 +167,14 @@ task<> server_life(S& s, launch l, Args&&... args) {
     core.genever_callbacks = &callbacks_of<S>;
     core.genever_server = &s;
     core.genever_launch = std::move(l);
-    if constexpr (requires { s.init(std::move(args)...); }) {
+    if constexpr (has_own_loop<S>) {
+        if constexpr (is_task<decltype(s.init(std::move(args)...))>) {
+            auto first = co_await s.init(std::move(args)...);
+            s.genever_begin(std::move(first));
+        } else {
+            s.genever_begin(s.init(std::move(args)...));
+        }
+    } else if constexpr (requires { s.init(std::move(args)...); }) {
         if constexpr (is_task<decltype(s.init(std::move(args)...))>)
             co_await s.init(std::move(args)...);
         else

@@ -176,6 +176,7 @@ public:
     ~deferred_request() { drop(); }
 
     request* get() const noexcept { return q_; }
+    request* release() noexcept { return std::exchange(q_, nullptr); }
     void done() noexcept;
 
 private:
