@@ -153,8 +153,9 @@ TEST(TaskSupervisor, ATaskThatIsLateEndsItsOwnerWithTimeout) {
         with_tasks(sim);
         sim.run([]() -> task<> {
             auto owner = [](bool linked) -> task<> {
-                auto t = linked ? co_await tasks.async(slow_double, 1, 1h)
-                                : co_await tasks.async_nolink(slow_double, 1, 1h);
+                auto starting =
+                    linked ? tasks.async(slow_double, 1, 1h) : tasks.async_nolink(slow_double, 1, 1h);
+                auto t = co_await starting;
                 co_await t.await();
             };
             const time_point before = now();
