@@ -105,8 +105,8 @@ void statem_core::start_timer(statem_timer_action a) {
     }
     timers_.push_back({a.kind, std::move(a.name), number, {}, std::move(a.event)});
     const tick_maker make = tick_;
-    timers_.back().ref = timer_ref{
-        detail::start_timer(self(), a.after, duration::zero(), [make, number] { return make(number); })};
+    timers_.back().ref =
+        timer_ref{detail::start_once(self(), a.after, [make, number] { return make(number); })};
 }
 
 } // namespace genever::detail
