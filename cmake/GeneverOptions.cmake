@@ -8,6 +8,8 @@ option(GENEVER_INSTALL "Generate the install rules and the CMake package" ${PROJ
 option(GENEVER_WERROR "Treat warnings as errors" OFF)
 option(GENEVER_CHECKS "Register the tests that run a compiler: headers alone, must not compile, install"
        ${PROJECT_IS_TOP_LEVEL})
+option(GENEVER_HARDWARE_FAULTS
+       "With GCC: compile with -fnon-call-exceptions, consumers too, so that faults in processes become exceptions" ON)
 set(GENEVER_SANITIZE "" CACHE STRING "Sanitizers to build with: address;undefined or thread")
 set(GENEVER_TEST_TIMEOUT 60 CACHE STRING "Seconds after which a single test counts as hung")
 

@@ -5,13 +5,14 @@
 #     [PUBLIC_LIBS lib...]     a consumer's code sees these
 #     [PRIVATE_LIBS lib...]    only our sources see these
 #     [PRIVATE_OPTIONS opt...]
-#     [TEST_LIBS lib...])
+#     [TEST_LIBS lib...]
+#     [PROCESSES_RUN_ON_IT])   a fault in its code is never an exception in the process that called it
 #
 # Makes the library genever_NAME (alias genever::NAME) from the calling folder's files, each named by hand. A room with
 # neither sources nor tests is not open yet and is left out.
 function(genever_room name)
     cmake_parse_arguments(
-        PARSE_ARGV 1 room "" "" "DEPENDS;SOURCES;TESTS;PUBLIC_LIBS;PRIVATE_LIBS;PRIVATE_OPTIONS;TEST_LIBS")
+        PARSE_ARGV 1 room "PROCESSES_RUN_ON_IT" "" "DEPENDS;SOURCES;TESTS;PUBLIC_LIBS;PRIVATE_LIBS;PRIVATE_OPTIONS;TEST_LIBS")
     if(room_UNPARSED_ARGUMENTS)
         message(FATAL_ERROR "genever_room(${name}): what is '${room_UNPARSED_ARGUMENTS}'?")
     endif()
@@ -35,6 +36,9 @@ function(genever_room name)
         target_compile_options(${target} PRIVATE ${room_PRIVATE_OPTIONS})
         target_link_libraries(${target} PUBLIC ${below} ${room_PUBLIC_LIBS} PRIVATE ${room_PRIVATE_LIBS})
         set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+        if(room_PROCESSES_RUN_ON_IT)
+            genever_own_section(${target})
+        endif()
         set(visibility PUBLIC)
     else()
         add_library(${target} INTERFACE)
@@ -60,4 +64,25 @@ function(genever_room name)
     if(room_SOURCES)
         target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
     endif()
+endfunction()
+
+# Puts the functions of a static library, but for inline ones, into the section genever_text: the linker gives its bounds,
+# by which the fault handler (src/runtime/fault_handler.cpp) knows the runtime's code from the program's. No compiler has an
+# option for that. Without the section faults are not thrown.
+function(genever_own_section target)
+    if(NOT GENEVER_HARDWARE_FAULTS OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        return()
+    endif()
+    if(NOT CMAKE_OBJCOPY)
+        message(WARNING "genever: without objcopy, hardware faults do not become exceptions")
+        return()
+    endif()
+    set(renames "")
+    foreach(section IN ITEMS .text .text.unlikely .text.hot .text.startup)
+        list(APPEND renames --rename-section "${section}=genever_text")
+    endforeach()
+    add_custom_command(
+        TARGET ${target} POST_BUILD
+        COMMAND "${CMAKE_OBJCOPY}" ${renames} "$<TARGET_FILE:${target}>"
+        VERBATIM)
 endfunction()

@@ -7,6 +7,7 @@
 #include <genever/genever.hpp>
 #include <genever/net/address.hpp>
 
+#include <cstdlib>
 #include <ctime>
 #include <stdexcept>
 #include <string>
@@ -76,6 +77,32 @@ task<> process(web::context& c) {
 }
 
 void panic(web::context&) { throw std::runtime_error("the handler panics"); }
+
+// What the compiler must not know, or it would rather remove these bugs.
+int* volatile nothing = nullptr;
+volatile int zero = 0;
+volatile int deepest = 0;
+
+void panic_segv(web::context& c) {
+    const int value = *nothing;
+    c.json(200, {{"value", value}});
+}
+
+void panic_fpe(web::context& c) {
+    const int quotient = 100 / zero;
+    c.json(200, {{"quotient", quotient}});
+}
+
+int recurse(volatile int& depth) {
+    depth = depth + 1;
+    return depth < 0 ? 0 : recurse(depth) + depth;
+}
+
+/// No exception comes of this: it ends the program, and the heart starts it again.
+void panic_stack(web::context& c) { c.json(200, {{"depth", recurse(deepest)}}); }
+
+/// Nor of this.
+void panic_abort(web::context&) { std::abort(); }
 
 std::int64_t cpu_microseconds() {
     timespec t;
@@ -166,6 +193,10 @@ web::router routes(std::uint64_t limit) {
     app.get("/limited", limited{limit}).name("limited");
     app.get("/process", process).name("process");
     app.get("/panic", panic).name("panic");
+    app.get("/panic/segv", panic_segv).name("panic_segv");
+    app.get("/panic/fpe", panic_fpe).name("panic_fpe");
+    app.get("/panic/stack", panic_stack).name("panic_stack");
+    app.get("/panic/abort", panic_abort).name("panic_abort");
     app.post("/crash/:child", crash).name("crash");
     app.get("/tree", tree).name("tree");
     app.get("/work", work).name("work");

@@ -50,6 +50,7 @@ runtime_core::runtime_core(runtime_options options)
 
 runtime_core::runtime_core(simulated s, crash_handler on_crash)
     : on_crash_(std::move(on_crash)), simulated_(true), random_(s.seed) {
+    (void)stack_trace::current(); // the bounds of the stack are known then, should a process fault
     workers_.emplace_back(std::make_unique<worker>(simulated_tick_shift, nullptr));
     simulation_thread_ = &threads_.adopt();
     simulation_thread_->w = workers_.front().get();

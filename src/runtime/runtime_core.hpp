@@ -11,6 +11,7 @@
 #pragma once
 
 #include "crash_reporter.hpp"
+#include "fault_handler.hpp"
 #include "monitor.hpp"
 #include "poller.hpp"
 #include "run_queue.hpp"
@@ -187,6 +188,7 @@ private:
     void end(process& p);
     bool anything_ready() const noexcept;
 
+    fault_handlers faults_; // first: before any thread, until after the last
     std::vector<std::unique_ptr<worker>> workers_;
     worker_threads threads_{*this, [this](thread_state& t) { work(t); }};
     thread_state* simulation_thread_ = nullptr;

@@ -267,6 +267,7 @@ struct defer_end {
 
 // The process is ready, and this thread's. Runs it until it parks, yields or ends.
 void runtime_core::run(thread_state& t, process& p) {
+    t.run_frame = __builtin_frame_address(0);
     t.running.store(&p, std::memory_order_relaxed);
     // release: whoever sees the number sees the process that it belongs to
     const std::uint64_t number = t.run_number.load(std::memory_order_relaxed) + 1;

@@ -38,6 +38,8 @@ struct thread_state {
     unsigned lifo_streak = 0;
     std::uint64_t random = 0x9E3779B97F4A7C15ULL;
 
+    const void* run_frame = nullptr; // while it runs a process: the frame below which that one's own code is
+
     // ---- written by the thread only, read by all: no locked instruction is needed
     std::atomic<process*> running{nullptr};
     std::atomic<std::uint64_t> run_number{

@@ -1,5 +1,6 @@
 #include "worker_threads.hpp"
 
+#include "fault_handler.hpp"
 #include "runtime_core.hpp"
 #include "stuck_stack.hpp"
 #include "thread_priority.hpp"
@@ -84,6 +85,7 @@ std::size_t worker_threads::spares() const noexcept {
 
 void worker_threads::live(entry& e) noexcept {
     keep_stack_bounds(e);
+    const alternate_stack for_signals;
     e.handle = pthread_self();
     e.tid = static_cast<pid_t>(syscall(SYS_gettid));
     ask_to_be_prompt(0, own_nice());

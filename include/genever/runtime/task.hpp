@@ -2,6 +2,7 @@
 #pragma once
 
 #include <genever/base/pool.hpp>
+#include <genever/runtime/detail/fault_contract.hpp>
 
 #include <coroutine>
 #include <cstddef>
