@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help deps run build test test-asan test-tsan test-clang fuzz format check-format check-layers bench \
-    bench-peers bench-http install clean
+    bench-peers bench-otp bench-http install clean
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -72,7 +72,7 @@ BENCH_CORES ?= 0,1
 BENCH_FLAGS ?= --benchmark_min_time=0.5 --benchmark_out_format=json
 bench: ## measure the runtime's primitives; JSON in build/bench
 	@tools/install-deps.sh --bench
-	$(call build,dev,bench_runtime ten_million)
+	$(call build,dev,bench_runtime ten_million lateness)
 	@mkdir -p build/bench
 	taskset -c $(BENCH_CORE) build/dev/bench/bench_runtime $(BENCH_FLAGS) \
 	    --benchmark_filter=workers:1 --benchmark_out=build/bench/runtime-1-worker.json
@@ -81,11 +81,18 @@ bench: ## measure the runtime's primitives; JSON in build/bench
 	taskset -c $(BENCH_CORE) build/dev/bench/ten_million \
 	    > build/bench/ten-million.json
 	@cat build/bench/ten-million.json
+	taskset -c $(BENCH_CORES) build/dev/bench/lateness > build/bench/lateness.json
+	@cat build/bench/lateness.json
 
 bench-peers: ## measure them beside Go, Erlang and CAF; writes docs/performance.md
 	@tools/install-deps.sh --bench --bench-peers
-	$(call build,dev,bench_runtime ten_million)
+	$(call build,dev,bench_runtime ten_million lateness)
 	@python3 bench/runtime/run_peers.py --write
+
+bench-otp: ## measure supervised crashes beside Erlang's; writes docs/performance.md
+	@tools/install-deps.sh --bench --bench-peers
+	$(call build,dev,crash_storm)
+	@python3 bench/otp/run.py --write
 
 bench-http: ## measure the showcase against a bare epoll server (needs wrk)
 	@tools/install-deps.sh --bench

@@ -10,12 +10,10 @@ Exit code: 0 valid, 1 invalid (nothing is written to the docs), 2 usage.
 
 import argparse
 import contextlib
-import datetime
 import email.utils
 import json
 import os
 import pathlib
-import platform
 import re
 import shlex
 import shutil
@@ -27,9 +25,8 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCS = ROOT / "docs" / "performance.md"
-BEGIN, END = "<!-- bench-http:begin -->", "<!-- bench-http:end -->"
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from measuring import ROOT, Invalid, compilers, machine, output_of, write_docs  # noqa: E402
 
 # wrk's own report rounds its figures; this prints them exactly. Defining only `done` costs nothing a request.
 WRK_DONE = """
@@ -43,10 +40,6 @@ done = function(summary, latency, requests)
 end
 """
 ERROR_KINDS = ("connect", "read", "write", "status", "timeout")
-
-
-class Invalid(Exception):
-    """The measurement does not count, and why."""
 
 
 class Row:
@@ -219,36 +212,13 @@ def table(rows):
     return "\n".join(lines)
 
 
-def output_of(*command):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=10, check=False)
-        return done.stdout.strip()
-    except OSError:
-        return ""
-
-
-def compilers(binary):
-    """The compilers that a binary's .comment section names."""
-    image = pathlib.Path(binary).read_bytes()
-    found = re.findall(rb"(GCC: \([^)\0]*\) [0-9.]+|clang version [0-9.]+)", image)
-    return ", ".join(sorted({name.decode() for name in found})) or "unknown"
-
-
-def machine(options):
-    cpus = pathlib.Path("/proc/cpuinfo").read_text()
-    model = re.search(r"^model name\s*: (.*)$", cpus, re.MULTILINE)
-    commit = output_of("git", "describe", "--always", "--dirty", "--abbrev=12")
+def machine_for_http(options):
     wrk_version = (output_of("wrk", "-v").splitlines() or ["unknown"])[0]
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "cpu": model.group(1) if model else platform.machine(),
-        "cores": os.cpu_count(),
-        "kernel": f"{platform.system()} {platform.release()}",
+        **machine(),
         "wrk": " ".join(wrk_version.split()[:2]),
         "compiler_showcase": compilers(options.showcase),
         "compiler_bare": compilers(options.bare),
-        "commit": commit or "unknown",
-        "load_average_at_start": os.getloadavg()[0],
     }
 
 
@@ -268,15 +238,6 @@ def report(rows, facts, options, size):
         f"bare: {facts['compiler_bare']}.",
         f"- Disturbance: other work took at most {worst:.1%} of the server's core in any round.",
     ])
-
-
-def write_docs(text):
-    page = DOCS.read_text()
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise Invalid(f"{DOCS} needs the markers {BEGIN} and {END}, once each and in this order")
-    head, rest = page.split(BEGIN)
-    tail = rest.split(END)[1]
-    DOCS.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
 
 
 def arguments():
@@ -311,7 +272,7 @@ def main():
     rows = [Row("bare_epoll", "bare_epoll", options.bare, {}),
             Row("showcase_log_off", "showcase, no access log", showcase, {"GENEVER_LOG": "off"}),
             Row("showcase_log_info", "showcase, access log to /dev/null", showcase, {"GENEVER_LOG": "info"})]
-    facts = machine(options)
+    facts = machine_for_http(options)
     try:
         size = check_alike(rows, options.server_core)
         with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
@@ -339,7 +300,7 @@ def main():
             "rows": {row.key: row.samples for row in rows},
         }, indent=2) + "\n")
         if options.write:
-            write_docs(text)
+            write_docs("bench-http", text)
     except (Invalid, subprocess.TimeoutExpired, OSError) as problem:
         print(f"invalid run: {problem}", file=sys.stderr)
         return 1

@@ -6,6 +6,8 @@
 #include <genever/otp/server_ref.hpp>
 #include <genever/runtime/receive.hpp>
 
+#include <string>
+
 using namespace genever;
 
 namespace {
@@ -22,11 +24,12 @@ private:
     std::int64_t total_ = 0;
 };
 
-task<> call_round_trip(std::int64_t n) {
-    const auto started = co_await start<adder>("");
+/// By its name, which is looked up at each call, or by its pid.
+task<> round_trips(std::int64_t n, std::string name) {
+    const auto started = co_await start<adder>(name);
     bench::check(started.has_value(), "the server does not start");
     const monitor_ref watch = monitor(*started);
-    const server_ref<adder> server{*started};
+    const server_ref<adder> server = name.empty() ? server_ref<adder>{*started} : server_ref<adder>{name};
     std::int64_t total = 0;
     for (std::int64_t i = 0; i < n; ++i) total = co_await server.call<adder::add>(1);
     bench::check(total == n, "call_round_trip's total");
@@ -35,6 +38,12 @@ task<> call_round_trip(std::int64_t n) {
     bench::check(ended == watch, "another process has ended");
 }
 
+task<> call_round_trip(std::int64_t n) { return round_trips(n, ""); }
+task<> call_by_name(std::int64_t n) { return round_trips(n, "the_adder"); }
+
 } // namespace
 
-void bench::add_calls() { add("call_round_trip", call_round_trip, 200'000); }
+void bench::add_calls() {
+    add("call_round_trip", call_round_trip, 200'000);
+    add("call_by_name", call_by_name, 200'000);
+}

@@ -10,26 +10,23 @@ Exit code: 0 valid, 1 invalid (nothing is written to the docs), 2 usage.
 """
 
 import argparse
-import datetime
 import json
 import math
 import os
 import pathlib
-import platform
 import re
 import shlex
 import shutil
 import statistics
 import subprocess
 import sys
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from measuring import (ROOT, Invalid, Skipped, build, compilers, machine, need, number, output_of,  # noqa: E402
+                       run_pinned, say, spread, write_docs)
+
 PEERS = ROOT / "bench" / "peers" / "runtime"
-DOCS = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "performance-runtime.svg"
-BEGIN, END = "<!-- bench-runtime:begin -->", "<!-- bench-runtime:end -->"
-RUN_TIMEOUT = 180
 
 BOTH, ONE = (1, 2), (1,)
 ROWS = [  # name, for which numbers of workers, what one operation is
@@ -49,37 +46,15 @@ ROWS = [  # name, for which numbers of workers, what one operation is
     ("yield", BOTH, "a switch between two processes"),
     ("skynet_1m", BOTH, "a process in a tree of 1,111,111"),
 ]
+VARIANTS = {"spawn_park_captures": "spawn_park", "call_by_name": "call_round_trip"}
 # The design's budgets, in nanoseconds an operation as the row counts them (a round trip is two messages); bytes below.
 BUDGETS = {("spawn_finish", 1): 60, ("ping_pong", 1): 80, ("call_round_trip", 1): 100,
            ("chan_unbuffered", 1): 40, ("chan_buffered", 1): 40}
 BYTES_BUDGET = 256
 GOALS = {"go": 3, "erlang": 5}  # at least so many times Genever's figure
+LATENESS_GOAL_MS = 5
 BYTES_GOAL = 10
 COLOURS = {"go": "#0a7ea4", "erlang": "#a90533", "caf": "#c98a1b"}
-
-
-class Invalid(Exception):
-    """The measurement does not count, and why."""
-
-
-class Skipped(Exception):
-    """A stack cannot be measured here, and why."""
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def build(what, *command, cwd=None):
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode != 0:
-        last = (done.stderr + done.stdout).strip().splitlines()[-1:]
-        raise Skipped(f"{what} does not build here: {' '.join(last)}")
-
-
-def need(tool, package):
-    if shutil.which(tool) is None:
-        raise Skipped(f"{tool} not found (Debian's {package})")
 
 
 class Stack:
@@ -182,35 +157,6 @@ class Caf(Stack):
         return [self.folder / "peer", row, str(workers), str(self.options.seconds)], {}
 
 
-def busy_ns(cores):
-    """How long these cores together have run anything, or were taken away by the hypervisor."""
-    total = 0
-    for line in pathlib.Path("/proc/stat").read_text().splitlines():
-        fields = line.split()
-        if re.fullmatch(r"cpu\d+", fields[0]) and int(fields[0][3:]) in cores:
-            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])
-            total += user + nice + system + irq + softirq + steal
-    return total * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-
-
-def run_pinned(command, env, cores, what):
-    """Runs a program on the given cores: what it printed, and which share of the cores others took meanwhile."""
-    pinned = ["taskset", "-c", ",".join(map(str, cores)), *map(str, command)]
-    busy, begin = busy_ns(cores), time.monotonic()
-    usage = os.times()
-    try:
-        done = subprocess.run(pinned, env={**os.environ, **env}, capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, timeout=RUN_TIMEOUT, check=False)
-    except subprocess.TimeoutExpired:
-        raise Invalid(f"{what}: not finished after {RUN_TIMEOUT} s") from None
-    after = os.times()
-    cpu = (after.children_user + after.children_system - usage.children_user - usage.children_system) * 1e9
-    others = (busy_ns(cores) - busy - cpu) / 1e9 / (time.monotonic() - begin) / len(cores)
-    if done.returncode != 0:
-        raise Invalid(f"{what}: exit code {done.returncode}: {done.stderr.strip()[-500:]}")
-    return done.stdout, max(0.0, others)
-
-
 def measure(stack, row, workers, options):
     command, env = stack.command(row, workers)
     what = f"{stack.title}, {row}, {workers} worker{'s' if workers > 1 else ''}"
@@ -233,6 +179,11 @@ def ten_million(options):
     return {**json.loads(output), "others_share": others}
 
 
+def lateness(options):
+    output, others = run_pinned([options.lateness, "--seconds", "10"], {}, options.cores[:2], "lateness")
+    return {**json.loads(output), "others_share": others}
+
+
 def memory_for_ten_million():
     found = re.search(r"^MemAvailable:\s*(\d+) kB", pathlib.Path("/proc/meminfo").read_text(), re.MULTILINE)
     return found and int(found.group(1)) >= 8 * 1024 * 1024
@@ -241,30 +192,22 @@ def memory_for_ten_million():
 def collect(stacks, rows, options):
     """The samples: {(stack, row, workers): [sample of each round]}, and those of ten_million."""
     samples, tens = {}, []
-    for number in range(options.rounds):
+    for round_number in range(options.rounds):
         for index, (row, workers) in enumerate(rows):
             able = [stack for stack in stacks if stack.has(row, workers)]
-            shift = (number + index) % len(able)
+            shift = (round_number + index) % len(able)
             told = []
             for stack in able[shift:] + able[:shift]:
                 sample = measure(stack, row, workers, options)
                 samples.setdefault((stack.key, row, workers), []).append(sample)
                 told.append(f"{stack.title} {sample['ns']:.1f}")
-            say(f"round {number + 1}/{options.rounds}  {row}, {workers} worker{'s' if workers > 1 else ''}: "
+            say(f"round {round_number + 1}/{options.rounds}  {row}, {workers} worker{'s' if workers > 1 else ''}: "
                 f"{', '.join(told)} ns")
         if options.ten_million and not options.filtered:
             tens.append(ten_million(options))
-            say(f"round {number + 1}/{options.rounds}  ten_million: {tens[-1]['spawn_ns']:.0f} ns a spawn, "
+            say(f"round {round_number + 1}/{options.rounds}  ten_million: {tens[-1]['spawn_ns']:.0f} ns a spawn, "
                 f"{tens[-1]['bytes_parked']:.0f} bytes a process")
     return samples, tens
-
-
-def number(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def spread(values):
-    return f"{number(statistics.median(values))} ({number(min(values))}–{number(max(values))})"
 
 
 def series(samples, key, row, workers, name):
@@ -319,6 +262,10 @@ def notes(stacks, samples):
     if captured:
         found.append("A Genever process whose callable owns something (`spawn_park_captures`): "
                      f"{spread(captured)} bytes.")
+    by_name = series(samples, "genever", "call_by_name", 1, "ns")
+    if by_name:
+        found.append("A Genever call to a server by its name, which is looked up each time (`call_by_name`): "
+                     f"{spread(by_name)} ns.")
     for stack in stacks:
         hibernated = series(samples, stack.key, "spawn_park", 1, "bytes_hibernated")
         if hibernated:
@@ -350,41 +297,30 @@ def ten_million_lines(tens):
         f"| run each to its end | {of('end_s')} | {of('end_ns')} | {of('resident_ended', gib)} |",
         f"| stop the runtime | | | {of('resident_without_runtime', gib)} |",
         "",
-        f"Resident of each parked one: {of('bytes_parked')} bytes; each one's message on its way included: "
-        f"{of('bytes_woken')} bytes.",
+        f"Resident of each parked one: {of('bytes_parked')} bytes. This is memory that the program never had: most of the "
+        "start are page faults. Done again in the same program, which has given it all back in between: "
+        f"{of('again_spawn_ns')} ns a process to start, {of('again_wake_ns')} to wake, {of('again_end_ns')} to end. (Those "
+        "that are woken run while the others are still being sent to: whoever sends ten million messages in a row is "
+        "a hog, and its worker gets another thread.)",
     ]
 
 
-def output_of(*command):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=False)
-        return done.stdout.strip()
-    except OSError:
-        return ""
+def lateness_lines(late):
+    if not late:
+        return []
+    lines = ["",
+             "How late a process ticks that wakes every 10 ms, with 2 workers on 2 cores, while others keep their threads "
+             f"(`lateness`, {late['seconds']:.0f} s each, milliseconds beyond the moment at which the tick was due):",
+             "",
+             "| meanwhile | at once | p50 | p99 | max |", "|---|---|---|---|---|"]
+    lines += [f"| {s['name']} | {s['hogs_at_once']} | {s['p50_ms']} | {s['p99_ms']} | {s['max_ms']} |"
+              for s in late["situations"]]
+    over = [s["name"] for s in late["situations"] if s["p99_ms"] > LATENESS_GOAL_MS]
+    return lines + ["", f"The goal is a p99 of {LATENESS_GOAL_MS} ms at most" +
+                    (f"; missed: {', '.join(over)} (see [decision 4](decisions/004-stuck-workers.md))." if over else ".")]
 
 
-def compilers(binary):
-    """The compilers that a binary's .comment section names."""
-    image = pathlib.Path(binary).read_bytes()
-    found = re.findall(rb"(GCC: \([^)\0]*\) [0-9.]+|clang version [0-9.]+)", image)
-    return ", ".join(sorted({name.decode() for name in found})) or "unknown"
-
-
-def machine():
-    cpus = pathlib.Path("/proc/cpuinfo").read_text()
-    model = re.search(r"^model name\s*: (.*)$", cpus, re.MULTILINE)
-    return {
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
-        "cpu": model.group(1) if model else platform.machine(),
-        "cores": os.cpu_count(),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "commit": output_of("git", "describe", "--always", "--dirty", "--abbrev=12") or "unknown",
-        "gxx": (output_of("g++", "--version").splitlines() or ["unknown"])[0],
-        "load_average_at_start": os.getloadavg()[0],
-    }
-
-
-def report(stacks, skipped, rows, samples, tens, facts, options):
+def report(stacks, skipped, rows, samples, tens, late, facts, options):
     lines, misses = table(stacks, rows, samples)
     worst = max(sample["others_share"] for of_row in samples.values() for sample in of_row)
     versions = {stack.key: stack.version for stack in stacks}
@@ -396,6 +332,7 @@ def report(stacks, skipped, rows, samples, tens, facts, options):
               f"of {options.seconds} s after a warm-up, every result checked; in front of a peer's, how many times "
               f"Genever's median it is (↓: below the goal). Measured {facts['date']}."]
     lines += ten_million_lines(tens)
+    lines += lateness_lines(late)
     lines += ["", "- Command: `make bench-peers`" +
               (f" (here with `{shlex.join(options.said)}`)" if options.said else "") + ".",
               f"- Machine: {facts['cpu']}, {facts['cores']} cores, {facts['kernel']}.",
@@ -470,19 +407,11 @@ def plot(stacks, rows, samples):
     return "\n".join(out) + "\n"
 
 
-def write_docs(text):
-    page = DOCS.read_text()
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise Invalid(f"{DOCS} needs the markers {BEGIN} and {END}, once each and in this order")
-    head, rest = page.split(BEGIN)
-    tail = rest.split(END)[1]
-    DOCS.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
-
-
 def arguments():
     parser = argparse.ArgumentParser(description="Compares the runtime's benchmarks with Go's, Erlang's and CAF's.")
     parser.add_argument("--genever", type=pathlib.Path, default=ROOT / "build" / "dev" / "bench" / "bench_runtime")
     parser.add_argument("--ten-million", type=pathlib.Path, default=ROOT / "build" / "dev" / "bench" / "ten_million")
+    parser.add_argument("--lateness", type=pathlib.Path, default=ROOT / "build" / "dev" / "bench" / "lateness")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each measurement")
     parser.add_argument("--rows", help="only these, by a regular expression; not with --write")
@@ -495,7 +424,7 @@ def arguments():
     for tool in ("taskset", "git"):
         if shutil.which(tool) is None:
             parser.error(f"{tool} is not installed")
-    for binary in (options.genever, options.ten_million):
+    for binary in (options.genever, options.ten_million, options.lateness):
         if not os.access(binary, os.X_OK):
             parser.error(f"not a program: {binary} (make bench builds it)")
     options.cores = sorted(os.sched_getaffinity(0))[:2]
@@ -507,6 +436,7 @@ def arguments():
     if options.filtered and options.write:
         parser.error("--write takes a whole run: without --rows and --stacks")
     options.genever = options.genever.resolve()
+    options.lateness = options.lateness.resolve()
     options.ten_million = options.ten_million.resolve() if memory_for_ten_million() else None
     options.said = [word for name in ("rounds", "seconds") if getattr(options, name) != parser.get_default(name)
                     for word in (f"--{name}", str(getattr(options, name)))]
@@ -554,13 +484,14 @@ def main():
         rows = chosen(options, stacks[0])
         if options.ten_million is None:
             say("ten_million is left out: less than 8 GiB of memory is free")
-        # Genever's own variant of a row, for a note below the table.
-        extra = [("spawn_park_captures", 1)] if ("spawn_park", 1) in rows else []
+        # Genever's own variants of a row, for notes below the table.
+        extra = [(variant, 1) for variant, row in VARIANTS.items() if (row, 1) in rows]
         plan = rows + extra
         for stack in stacks[1:]:
-            stack.lacks = {**stack.lacks, "spawn_park_captures": "the same as spawn_park"}
+            stack.lacks = {**stack.lacks, **{variant: f"the same as {row}" for variant, row in VARIANTS.items()}}
         samples, tens = collect(stacks, plan, options)
-        text, worst = report(stacks, skipped, rows, samples, tens, facts, options)
+        late = None if options.filtered else lateness(options)
+        text, worst = report(stacks, skipped, rows, samples, tens, late, facts, options)
         print(text)
         if worst > 0.05:
             say("warning: other work disturbed this run; repeat it on a quiet machine")
@@ -574,6 +505,7 @@ def main():
             "samples": [{"stack": stack, "row": row, "workers": workers, "rounds": of_row}
                         for (stack, row, workers), of_row in samples.items()],
             "ten_million": tens,
+            "lateness": late,
         }, indent=2) + "\n")
         picture = plot(stacks, rows, samples) if len(stacks) > 1 else None
         if options.plot and picture:
@@ -582,7 +514,7 @@ def main():
             if picture:
                 PLOT.write_text(picture)
                 text = f"![What an operation costs, as a multiple of Genever's cost]({PLOT.name})\n\n{text}"
-            write_docs(text)
+            write_docs("bench-runtime", text)
     except (Invalid, subprocess.SubprocessError, OSError, ValueError) as problem:
         say(f"invalid run: {problem}")
         return 1

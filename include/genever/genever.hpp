@@ -2,6 +2,7 @@
 #pragma once
 
 #include <genever/base/defer.hpp>
+#include <genever/base/exit_error.hpp>
 #include <genever/base/log.hpp>
 #include <genever/csp/cancellable.hpp>
 #include <genever/csp/cancellation.hpp>
@@ -19,10 +20,20 @@
 #include <genever/csp/when_all.hpp>
 #include <genever/csp/when_any.hpp>
 #include <genever/http/server.hpp>
+#include <genever/otp/agent.hpp>
+#include <genever/otp/application.hpp>
+#include <genever/otp/dynamic_supervisor.hpp>
 #include <genever/otp/gen_server.hpp>
+#include <genever/otp/multi_call.hpp>
+#include <genever/otp/partition_supervisor.hpp>
+#include <genever/otp/registry.hpp>
 #include <genever/otp/run.hpp>
 #include <genever/otp/server_ref.hpp>
+#include <genever/otp/stage.hpp>
 #include <genever/otp/supervisor.hpp>
+#include <genever/otp/sys.hpp>
+#include <genever/otp/task_supervisor.hpp>
+#include <genever/otp/via.hpp>
 #include <genever/runtime/alias.hpp>
 #include <genever/runtime/blocking.hpp>
 #include <genever/runtime/mailbox.hpp>

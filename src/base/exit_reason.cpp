@@ -1,6 +1,7 @@
 #include <genever/base/exit_reason.hpp>
 
 #include <genever/base/demangle.hpp>
+#include <genever/base/exit_error.hpp>
 #include <genever/base/pid.hpp>
 #include <genever/base/stack_trace.hpp>
 
@@ -40,6 +41,12 @@ exit_reason exit_reason::shutdown(std::string_view text) {
 }
 
 exit_reason exit_reason::from_exception(const std::exception_ptr& e) noexcept {
+    try {
+        // Its type is asked first: to rethrow what is not one would cost more than all the rest.
+        if (e && *e.__cxa_exception_type() == typeid(exit_error)) std::rethrow_exception(e);
+    } catch (const exit_error& says) {
+        return says.reason();
+    }
     try {
         auto* d = new details;
         exit_reason r{exit_kind::error, d};

@@ -1,16 +1,21 @@
 #include <genever/base/log.hpp>
 
+#include <genever/base/json_text.hpp>
+
 #include <spdlog/async.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unistd.h>
 
 namespace genever::log {
 
@@ -44,7 +49,16 @@ spdlog::level::level_enum translate(level l) noexcept {
     return spdlog::level::off;
 }
 
+bool json_wanted() noexcept {
+    const char* text = std::getenv("GENEVER_LOG_FORMAT");
+    const std::string_view s = text ? text : "";
+    if (s == "json") return true;
+    if (s == "text") return false;
+    return isatty(STDERR_FILENO) == 0;
+}
+
 struct standard_error {
+    const bool json = json_wanted();
     std::shared_ptr<spdlog::details::thread_pool> pool =
         std::make_shared<spdlog::details::thread_pool>(queue_length, 1);
     std::shared_ptr<spdlog::async_logger> logger =
@@ -52,7 +66,9 @@ struct standard_error {
                                                pool, spdlog::async_overflow_policy::overrun_oldest);
     standard_error() {
         logger->set_level(spdlog::level::trace);
-        logger->set_pattern("%Y-%m-%dT%H:%M:%S.%fZ %l %v", spdlog::pattern_time_type::utc);
+        logger->set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l",%v})"
+                                 : "%Y-%m-%dT%H:%M:%S.%fZ %l %v",
+                            spdlog::pattern_time_type::utc);
         logger->flush_on(spdlog::level::warn);
     }
     // Its thread first, which writes what is queued: it uses the logger.
@@ -64,21 +80,57 @@ standard_error& standard() {
     return s;
 }
 
+std::string json_entry(std::string_view text, std::string_view members) {
+    std::string s = "\"message\":";
+    append_json_string(s, text);
+    if (!members.empty()) (s += ',') += members;
+    return s;
+}
+
 std::atomic<std::size_t> reported_lost{0};
 
 std::shared_ptr<const std::function<void(level, std::string_view)>> sink;
 
 } // namespace
 
-void write(level l, std::string_view text) noexcept {
+void write(level l, std::string_view text, std::string_view json_members) noexcept {
     if (!enabled(l)) return;
     try {
         if (auto to = std::atomic_load(&sink))
             (*to)(l, text);
+        else if (auto& s = standard(); s.json)
+            s.logger->log(translate(l), "{}", json_entry(text, json_members));
         else
-            standard().logger->log(translate(l), "{}", text);
+            s.logger->log(translate(l), "{}", text);
     } catch (...) {
         // No memory for an entry, or a sink that throws: the entry is lost, the caller goes on.
+    }
+}
+
+void write_unqueued(level l, std::string_view text) noexcept {
+    if (!enabled(l)) return;
+    try {
+        timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        tm parts;
+        gmtime_r(&t.tv_sec, &parts);
+        char when[64];
+        std::size_t n = std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
+        n += static_cast<std::size_t>(std::snprintf(when + n, sizeof when - n, ".%06ldZ", t.tv_nsec / 1000));
+        const std::string_view time{when, n};
+        const std::string_view name = l == level::debug     ? "debug"
+                                      : l == level::info    ? "info"
+                                      : l == level::warning ? "warning"
+                                                            : "error";
+        std::string line;
+        if (json_wanted())
+            ((((line += "{\"time\":\"") += time) += "\",\"level\":\"") += name) +=
+                "\"," + json_entry(text, {}) + "}\n";
+        else
+            ((((line += time) += ' ') += name) += ' ') += std::string{text} + '\n';
+        [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+    } catch (...) {
+        // No memory: the entry is lost.
     }
 }
 
@@ -96,9 +148,9 @@ void flush() noexcept {
     try {
         auto& s = standard();
         if (const std::size_t lost = s.pool->overrun_counter(); lost > reported_lost) {
-            s.logger->log(spdlog::level::warn,
-                          "{} log entries were dropped: they came faster than they could be written",
-                          lost - reported_lost);
+            const std::string text = std::to_string(lost - reported_lost) +
+                                     " log entries were dropped: they came faster than they could be written";
+            s.logger->log(spdlog::level::warn, "{}", s.json ? json_entry(text, {}) : text);
             reported_lost = lost;
         }
         s.logger->flush();

@@ -15,6 +15,8 @@
 #include <genever/csp/wait_group.hpp>
 #include <genever/csp/when_all.hpp>
 #include <genever/csp/when_any.hpp>
+#include <genever/runtime/blocking.hpp>
+#include <genever/runtime/mailbox.hpp>
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/time.hpp>
 #include <genever/runtime/timeout.hpp>
@@ -102,6 +104,36 @@ task<> receiving(at_place p) {
 task<> receiving_with_an_end(at_place p) {
     witness w{p};
     co_await receive([](int) {}, after(1s, [] {}));
+}
+
+task<> receiving_from_a_bounded_mailbox(at_place p) {
+    witness w{p};
+    set_mailbox_limit({.capacity = 1, .policy = mailbox_policy::wait});
+    co_await receive([](int) {});
+}
+task<> emptying_its_mailbox(at_place p) {
+    witness w{p};
+    auto go_on = co_await p->empty.recv();
+    if (go_on) ++p->consumed;
+    co_await receive([](long) {});
+    co_await receive([](long) {});
+}
+task<> sending_to_a_full_mailbox(at_place p) {
+    witness w{p};
+    const spawn_options with_room_for_one{.mailbox = {.capacity = 1, .policy = mailbox_policy::wait}};
+    struct ended_with_us {
+        pid who;
+        ~ended_with_us() { exit(who, exit_kind::killed); }
+    };
+    const ended_with_us to{spawn(with_room_for_one, emptying_its_mailbox, p)};
+    send(to.who, 1L);
+    co_await send_wait(to.who, 2L);
+}
+task<> blocking_for_a_while(at_place p) {
+    witness w{p};
+    auto f = [w] { return 1; };
+    auto call = blocking(f);
+    [[maybe_unused]] const int one = co_await call;
 }
 
 // ---- channels and select
@@ -262,6 +294,20 @@ task<> waiting_for_any(at_place p) {
     witness w{p};
     [[maybe_unused]] auto r = co_await when_any(taking(p), waiting_for_a_cancel(p), locking(p));
 }
+task<> waiting_for_all_of_a_vector(at_place p) {
+    witness w{p};
+    std::vector<task<>> work;
+    work.push_back(taking(p));
+    work.push_back(waiting_for_a_cancel(p));
+    co_await when_all(std::move(work));
+}
+task<> waiting_for_any_of_a_vector(at_place p) {
+    witness w{p};
+    std::vector<task<>> work;
+    work.push_back(taking(p));
+    work.push_back(locking(p));
+    [[maybe_unused]] auto first = co_await when_any(std::move(work));
+}
 task<> ticking(at_place p) {
     witness w{p};
     ticker t(300ms);
@@ -305,6 +351,9 @@ const std::vector<awaiter_case>& cases() {
         {"yield", yielding, nothing},
         {"receive", receiving, tell},
         {"receive with after", receiving_with_an_end, tell},
+        {"receive from a bounded mailbox", receiving_from_a_bounded_mailbox, tell},
+        {"send_wait", sending_to_a_full_mailbox, give},
+        {"blocking", blocking_for_a_while, nothing},
         {"chan::send", sending, take},
         {"chan::recv", taking, give},
         {"chan::recv, closed", taking, close_all},
@@ -336,6 +385,8 @@ const std::vector<awaiter_case>& cases() {
         {"error_group::room", waiting_for_room, nothing},
         {"when_all", waiting_for_all, all_at_once},
         {"when_any", waiting_for_any, all_at_once},
+        {"when_all of a vector", waiting_for_all_of_a_vector, all_at_once},
+        {"when_any of a vector", waiting_for_any_of_a_vector, all_at_once},
         {"ticker::tick", ticking, nothing},
     };
     return all;
@@ -437,7 +488,7 @@ TEST(Kill, AtEveryAwaiterDestroysOnceAndLeavesNothingBehind) {
 
 // The same on threads: kill and trigger come from two processes, and race with the victim and with each other.
 TEST(Kill, AtEveryAwaiterOnRealThreads) {
-    for (unsigned workers : {2U, 4U, 8U}) {
+    for (const unsigned workers : test::thread_counts) {
         runtime rt{{.workers = workers, .on_crash = [](const crash_report&) {}}};
         for (const awaiter_case& c : cases()) {
             SCOPED_TRACE(c.name);

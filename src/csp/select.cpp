@@ -2,7 +2,7 @@
 #include <genever/csp/select.hpp>
 #include <genever/runtime/time.hpp>
 
-#include "random.hpp"
+#include "runtime/random.hpp"
 
 #include <algorithm>
 #include <functional>

@@ -38,7 +38,7 @@ void simulated(F body, unsigned seeds = 200) {
 /// Runs `body()` on real threads: with 2, 4 and 8 workers.
 template <class F>
 void threaded(F body) {
-    for (unsigned workers : {2U, 4U, 8U}) {
+    for (const unsigned workers : thread_counts) {
         SCOPED_TRACE("with " + std::to_string(workers) + " workers");
         runtime rt{{.workers = workers, .on_crash = [](const crash_report&) {}}};
         rt.run([&]() -> task<> { return body(); });

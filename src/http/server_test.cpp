@@ -1,3 +1,4 @@
+#include "runtime/simulation_test_support.hpp"
 #include "server_processes.hpp"
 #include "server_test_support.hpp"
 
@@ -372,58 +373,62 @@ TEST(HttpServer, AnIdleConnectionIsClosedAfterItsTimeWithoutAWord) {
 }
 
 TEST(HttpServer, ADrainAnswersWhatIsInFlightAndClosesWhoIsIdle) {
-    auto handler = [](http::exchange& x) -> task<> {
-        if (x.request.path == "/slow") co_await sleep_for(50ms);
-        x.response.body = x.request.path;
-    };
-    http::server_options options{.address = "127.0.0.1", .port = 0, .handler = handler};
-    runtime rt{{.workers = 2}};
-    rt.run([&]() -> task<> {
-        trap_exit(true);
-        auto server = std::make_shared<http::server_state>(options);
-        const pid connections = http::start_connections(server);
-        auto listener = http::start_listener(server, connections);
-        client idle;
-        client busy;
-        co_await idle.connect(server->port);
-        co_await idle.say(get("/first"));
-        EXPECT_TRUE(co_await idle.hear("\r\n\r\n/first"));
-        co_await busy.connect(server->port);
-        co_await busy.say(get("/slow") + get("/behind"));
-        co_await sleep_for(10ms);
-        exit(*listener, exit_kind::shutdown);
-        co_await receive([](exit_signal) {});
-        exit(connections, exit_kind::shutdown);
-        EXPECT_TRUE(co_await idle.hear_end());
-        EXPECT_TRUE(co_await busy.hear_end());
-        EXPECT_EQ(occurrences(busy.got, "HTTP/1.1 200 "), 2U);
-        EXPECT_EQ(occurrences(busy.got, "Connection: close"), 1U);
-        exit_reason why = co_await receive([](exit_signal s) { return s.reason; });
-        EXPECT_EQ(why.kind(), exit_kind::shutdown);
-        EXPECT_EQ(server->connections(), 0U);
-    });
+    for (const unsigned workers : test::thread_counts) {
+        auto handler = [](http::exchange& x) -> task<> {
+            if (x.request.path == "/slow") co_await sleep_for(50ms);
+            x.response.body = x.request.path;
+        };
+        http::server_options options{.address = "127.0.0.1", .port = 0, .handler = handler};
+        runtime rt{{.workers = workers}};
+        rt.run([&]() -> task<> {
+            trap_exit(true);
+            auto server = std::make_shared<http::server_state>(options);
+            const pid connections = http::start_connections(server);
+            auto listener = http::start_listener(server, connections);
+            client idle;
+            client busy;
+            co_await idle.connect(server->port);
+            co_await idle.say(get("/first"));
+            EXPECT_TRUE(co_await idle.hear("\r\n\r\n/first"));
+            co_await busy.connect(server->port);
+            co_await busy.say(get("/slow") + get("/behind"));
+            co_await sleep_for(10ms);
+            exit(*listener, exit_kind::shutdown);
+            co_await receive([](exit_signal) {});
+            exit(connections, exit_kind::shutdown);
+            EXPECT_TRUE(co_await idle.hear_end());
+            EXPECT_TRUE(co_await busy.hear_end());
+            EXPECT_EQ(occurrences(busy.got, "HTTP/1.1 200 "), 2U);
+            EXPECT_EQ(occurrences(busy.got, "Connection: close"), 1U);
+            exit_reason why = co_await receive([](exit_signal s) { return s.reason; });
+            EXPECT_EQ(why.kind(), exit_kind::shutdown);
+            EXPECT_EQ(server->connections(), 0U);
+        });
+    }
 }
 
 TEST(HttpServer, AKilledConnectionsProcessTakesTheConnectionsWithIt) {
-    http::server_options options{.address = "127.0.0.1", .port = 0, .handler = answer_path};
-    runtime rt{{.workers = 2}};
-    rt.run([&]() -> task<> {
-        trap_exit(true);
-        auto server = std::make_shared<http::server_state>(options);
-        const pid connections = http::start_connections(server);
-        auto listener = http::start_listener(server, connections);
-        client c;
-        co_await c.connect(server->port);
-        co_await c.say(get("/first"));
-        EXPECT_TRUE(co_await c.hear("\r\n\r\n/first"));
-        exit(connections, exit_kind::killed);
-        (void)co_await c.hear_end();
-        co_await receive([](exit_signal) {});
-        for (;;) {
-            if (server->connections() == 0) break;
-            co_await yield();
-        }
-        exit(*listener, exit_kind::killed);
-        co_await receive([](exit_signal) {});
-    });
+    for (const unsigned workers : test::thread_counts) {
+        http::server_options options{.address = "127.0.0.1", .port = 0, .handler = answer_path};
+        runtime rt{{.workers = workers}};
+        rt.run([&]() -> task<> {
+            trap_exit(true);
+            auto server = std::make_shared<http::server_state>(options);
+            const pid connections = http::start_connections(server);
+            auto listener = http::start_listener(server, connections);
+            client c;
+            co_await c.connect(server->port);
+            co_await c.say(get("/first"));
+            EXPECT_TRUE(co_await c.hear("\r\n\r\n/first"));
+            exit(connections, exit_kind::killed);
+            (void)co_await c.hear_end();
+            co_await receive([](exit_signal) {});
+            for (;;) {
+                if (server->connections() == 0) break;
+                co_await yield();
+            }
+            exit(*listener, exit_kind::killed);
+            co_await receive([](exit_signal) {});
+        });
+    }
 }

@@ -317,55 +317,57 @@ TEST(Call, ACallerThatIsKilledWhileItWaitsIsLeftAlone) {
 
 // Every call is answered or fails, whatever happens to the server.
 TEST(Call, NoCallHangsWhenAServerIsCrashedAThousandTimesOnRealThreads) {
-    runtime_options options;
-    options.workers = 4;
-    options.on_crash = [](const crash_report&) {};
-    runtime rt{std::move(options)};
-    struct tally {
-        std::atomic<long> answered{0};
-        std::atomic<long> failed{0};
-        std::atomic<bool> stop{false};
-    };
-    auto t = std::make_shared<tally>();
-    rt.run([t]() -> task<> {
-        const int callers = 8;
-        const pid me = self();
-        const server_ref<counter> c{"victim"};
-        for (int i = 0; i < callers; ++i)
-            spawn([t, c, me, i]() -> task<> {
-                while (!t->stop) {
-                    auto r = co_await c.within(1min).try_call<counter::get>(long_text);
-                    if (r) {
-                        ++t->answered;
-                        continue;
+    for (const unsigned workers : test::thread_counts) {
+        runtime_options options;
+        options.workers = workers;
+        options.on_crash = [](const crash_report&) {};
+        runtime rt{std::move(options)};
+        struct tally {
+            std::atomic<long> answered{0};
+            std::atomic<long> failed{0};
+            std::atomic<bool> stop{false};
+        };
+        auto t = std::make_shared<tally>();
+        rt.run([t]() -> task<> {
+            const int callers = 8;
+            const pid me = self();
+            const server_ref<counter> c{"victim"};
+            for (int i = 0; i < callers; ++i)
+                spawn([t, c, me, i]() -> task<> {
+                    while (!t->stop) {
+                        auto r = co_await c.within(1min).try_call<counter::get>(long_text);
+                        if (r) {
+                            ++t->answered;
+                            continue;
+                        }
+                        ++t->failed;
+                        EXPECT_NE(r.error().kind(), call_failure::timeout);
+                        EXPECT_NE(r.error().kind(), call_failure::no_reply);
+                        if (i % 2) c.cast(counter::increment{long_text});
                     }
-                    ++t->failed;
-                    EXPECT_NE(r.error().kind(), call_failure::timeout);
-                    EXPECT_NE(r.error().kind(), call_failure::no_reply);
-                    if (i % 2) c.cast(counter::increment{long_text});
+                    send(me, i);
+                });
+            for (int n = 0; n < 1000; ++n) {
+                auto started = co_await start<counter>("victim", n);
+                EXPECT_TRUE(started);
+                if (!started) break;
+                for (int i = n % 7; i > 0; --i) co_await yield();
+                switch (n % 3) {
+                case 0: exit(*started, exit_kind::killed); break;
+                case 1: c.cast(counter::fail_cast{}); break;
+                default: {
+                    auto r = co_await c.try_call<counter::fail_call>();
+                    EXPECT_FALSE(r);
                 }
-                send(me, i);
-            });
-        for (int n = 0; n < 1000; ++n) {
-            auto started = co_await start<counter>("victim", n);
-            EXPECT_TRUE(started);
-            if (!started) break;
-            for (int i = n % 7; i > 0; --i) co_await yield();
-            switch (n % 3) {
-            case 0: exit(*started, exit_kind::killed); break;
-            case 1: c.cast(counter::fail_cast{}); break;
-            default: {
-                auto r = co_await c.try_call<counter::fail_call>();
-                EXPECT_FALSE(r);
+                }
+                co_await end_of(*started);
             }
-            }
-            co_await end_of(*started);
-        }
-        t->stop = true;
-        for (int i = 0; i < callers; ++i) co_await receive([](int) {});
-    });
-    RecordProperty("answered", std::to_string(t->answered));
-    RecordProperty("failed", std::to_string(t->failed));
-    EXPECT_GT(t->answered, 0);
-    EXPECT_GT(t->failed, 0);
+            t->stop = true;
+            for (int i = 0; i < callers; ++i) co_await receive([](int) {});
+        });
+        RecordProperty("answered", std::to_string(t->answered));
+        RecordProperty("failed", std::to_string(t->failed));
+        EXPECT_GT(t->answered, 0);
+        EXPECT_GT(t->failed, 0);
+    }
 }

@@ -7,19 +7,6 @@
 
 namespace genever::detail {
 
-namespace {
-
-bool is_exit_of(const message& m, const void* who) noexcept {
-    auto* s = value_in<exit_signal>(m);
-    return s && s->from == *static_cast<const pid*>(who);
-}
-bool is_down_of(const message& m, const void* ref) noexcept {
-    auto* d = value_in<down>(m);
-    return d && d->ref == *static_cast<const monitor_ref*>(ref);
-}
-
-} // namespace
-
 // A link's exit signal comes before the monitor's down, so that no reason of an exit is lost.
 task<process_end> end_process(pid p, exit_kind how, duration limit) {
     process_end end;

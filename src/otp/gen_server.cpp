@@ -2,6 +2,9 @@
 //
 //     begin_launch -> construct, init -> acknowledge -> messages, one at a time -> terminate -> exit_now
 //
+// The next message is, in this order: a continue, what came while the server was suspended, the mailbox's first.
+// Suspended, it takes from the mailbox what is sys's, exits and downs, and of these obeys its parent's exit alone.
+//
 // The end is always exit_now, which destroys the frames with the reason known to the runtime: the request that was being
 // handled and those that were deferred go back into the mailbox (let_go), and fail with that reason.
 #include <genever/otp/gen_server.hpp>
@@ -10,7 +13,12 @@
 
 #include <genever/base/demangle.hpp>
 #include <genever/base/log.hpp>
+#include <genever/otp/detail/sys_request.hpp>
+#include <genever/otp/via_name.hpp>
+#include <genever/runtime/crash_report.hpp>
 #include <genever/runtime/receive.hpp>
+
+#include <iterator>
 
 namespace genever::detail {
 
@@ -27,15 +35,27 @@ void post_ack(pid starter, std::optional<exit_reason> refused) {
         post_system(starter, new_message<value_message<start_ack>>(start_ack{self(), std::move(refused)}));
 }
 
-class next_message : public receive_wait {
+/// Gives the message, or null at the timeout.
+template <class Wait>
+class next_by : public Wait {
 public:
-    next_message() noexcept : receive_wait(nullptr, 0) {}
-    ~next_message() {
-        if (message_ptr m = take_result()) let_go(m.release());
+    using Wait::Wait;
+    ~next_by() {
+        if (message_ptr m = this->take_result()) let_go(m.release());
     }
-    bool await_ready() { return ready(); }
-    message* await_resume() noexcept { return take_result().release(); }
+    bool await_ready() { return this->ready(); }
+    message* await_resume() noexcept { return this->take_result().release(); }
 };
+using next_message = next_by<receive_wait>;
+using next_message_within = next_by<timed_receive_wait>;
+
+constexpr const message_type* while_suspended[] = {
+    &sys_request::type_of, &value_message<exit_signal>::type_of, &value_message<down>::type_of};
+
+bool is_parents_exit(const server_core& core, const message& m) noexcept {
+    auto* s = value_in<exit_signal>(m);
+    return s && core.genever_launch.parent && s->from == core.genever_launch.parent;
+}
 
 std::string describe(const server_core& core) {
     std::string s = core.genever_launch.name;
@@ -57,10 +77,16 @@ void log_unexpected(const server_core& core, const message& m) noexcept {
 
 task<> dispatch(server_core& core, held_message& m) {
     const server_callbacks& c = *core.genever_callbacks;
+    if (m.get() == nullptr) return c.on_idle(core.genever_server);
     message& raw = *m.get();
     if (is_server_message(raw)) {
         const server_message_type& type = server_type_of(raw);
         if (type.server == c.tag) return type.handle(m, core.genever_server);
+        if (type.server == &sys_tag) {
+            auto& q = static_cast<sys_request&>(raw);
+            q.run(q, core);
+            return {};
+        }
         if (type.is_request) fail(static_cast<request&>(raw), call_failure::wrong_server, {});
     } else if (raw.type == &value_message<exit_signal>::type_of) {
         auto& s = static_cast<value_message<exit_signal>&>(raw).value;
@@ -107,9 +133,18 @@ bool concerns_start(const message& m, const void* context) noexcept {
 
 } // namespace
 
-server_core::~server_core() { end_orphans(genever_orphans); }
+server_core::~server_core() {
+    end_orphans(genever_orphans);
+    end_orphans(genever_next);
+    end_orphans(genever_deferred);
+}
 
 bool begin_launch(const launch& l) {
+    if (l.via) {
+        const auto refused = l.via->register_self();
+        if (refused) post_ack(l.starter, refused);
+        return !refused;
+    }
     if (l.name.empty() || register_name(l.name, self())) return true;
     post_ack(l.starter, exit_reason::error("already started: the name " + l.name + " belongs to " +
                                            to_string(whereis(l.name))));
@@ -119,7 +154,10 @@ bool begin_launch(const launch& l) {
 void acknowledge(const launch& l) { post_ack(l.starter, {}); }
 
 void refuse(const launch& l, const exit_reason& why) {
-    if (!l.name.empty()) unregister_name(l.name);
+    if (l.via)
+        l.via->unregister_self();
+    else if (!l.name.empty())
+        unregister_name(l.name);
     post_ack(l.starter, why);
 }
 
@@ -130,16 +168,38 @@ task<> serve(server_core& core) {
     }
     acknowledge(core.genever_launch);
     for (;;) {
-        held_message m{co_await next_message{}};
+        message* next = nullptr;
+        if (!core.genever_next.empty()) {
+            next = core.genever_next.pop_front();
+        } else if (core.genever_suspended) {
+            next = co_await next_message{while_suspended, std::size(while_suspended)};
+            if (next->type != &sys_request::type_of && !is_parents_exit(core, *next)) {
+                core.genever_deferred.push_back(next);
+                continue;
+            }
+        } else if (!core.genever_deferred.empty()) {
+            next = core.genever_deferred.pop_front();
+        } else if (core.genever_idle_after == server_core::no_idle_timeout) {
+            next = co_await next_message{nullptr, std::size_t{0}};
+        } else {
+            next = co_await next_message_within{nullptr, std::size_t{0}, core.genever_idle_after};
+        }
+        held_message m{next};
+        if (!next || next->type != &sys_request::type_of)
+            core.genever_idle_after = server_core::no_idle_timeout;
         task<> work; // beyond the catch: what it holds of requests must outlive the handler's exception
         std::optional<exit_reason> crash;
+        const std::type_info* const handled = next ? next->type->payload : nullptr;
         try {
             work = dispatch(core, m);
             co_await std::move(work);
         } catch (...) {
             crash = exit_reason::from_exception(std::current_exception());
         }
-        if (crash) co_await end_server(core, *crash);
+        if (crash) {
+            if (handled) note_last_message(*handled);
+            co_await end_server(core, *crash);
+        }
         m.done();
         end_orphans(core.genever_orphans);
         if (core.genever_stop) co_await end_server(core, *core.genever_stop);
@@ -153,13 +213,21 @@ void exit_now::suspend(process& p, std::coroutine_handle<> h) {
     prepare_park(p, h); // the worker finds the kill before it parks
 }
 
+// Who is refused is gone when the starter goes on, with its names, and the link leaves no exit signal behind, as since OTP
+// 26. The signal of a link comes before the down of a monitor.
 task<std::expected<pid, exit_reason>> await_start(pid child, monitor_ref ref) {
     const start_wait context{child, ref};
     message_ptr m = co_await system_wait{&concerns_start, &context, time_point::max()};
     if (auto* a = value_in<start_ack>(*m)) {
-        if (ref != monitor_ref{}) demonitor(ref);
-        if (a->refused) co_return std::unexpected(*a->refused);
-        co_return child;
+        const bool linked = ref == monitor_ref{};
+        if (!a->refused) {
+            if (!linked) demonitor(ref);
+            co_return child;
+        }
+        const monitor_ref end = linked ? monitor(child) : ref;
+        message_ptr over = co_await system_wait{&is_down_of, &end, time_point::max()};
+        if (linked) take_system_message(*current_process(), &is_exit_of, &child);
+        co_return std::unexpected(*a->refused);
     }
     if (auto* s = value_in<exit_signal>(*m)) co_return std::unexpected(s->reason);
     co_return std::unexpected(value_in<down>(*m)->reason);

@@ -168,39 +168,41 @@ TEST(Overload, ACallThatGivesUpOutsideIsNeverHandled) {
 
 // Many threads, each policy: every call is answered with what it asked for, or fails with a reason that it may have.
 TEST(Overload, EveryCallOfManyThreadsEnds) {
-    for (const mailbox_policy policy : {mailbox_policy::reject, mailbox_policy::drop_oldest,
-                                        mailbox_policy::drop_newest, mailbox_policy::wait}) {
-        runtime rt{{.workers = 4}};
-        std::atomic<int> answered = 0;
-        std::atomic<int> refused = 0;
-        std::atomic<int> late = 0;
-        constexpr int callers = 8;
-        constexpr int each = 200;
-        rt.run([&]() -> task<> {
-            const server_ref<narrow> s{co_await up<narrow>("", mailbox_limit{2, policy})};
-            for (int c = 0; c < callers; ++c)
-                spawn_monitor([&, s, c]() -> task<> {
-                    for (int i = 0; i < each; ++i) {
-                        const std::string key = long_text + std::to_string(c * each + i);
-                        const auto r = co_await s.within(c == 0 ? duration{20us} : infinity)
-                                           .try_call<narrow::work>(key, 0s);
-                        if (r) {
-                            EXPECT_EQ(*r, key);
-                            ++answered;
-                        } else if (r.error().kind() == call_failure::overloaded) {
-                            ++refused;
-                        } else {
-                            EXPECT_EQ(r.error().kind(), call_failure::timeout);
-                            ++late;
+    for (const unsigned workers : test::thread_counts) {
+        for (const mailbox_policy policy : {mailbox_policy::reject, mailbox_policy::drop_oldest,
+                                            mailbox_policy::drop_newest, mailbox_policy::wait}) {
+            runtime rt{{.workers = workers}};
+            std::atomic<int> answered = 0;
+            std::atomic<int> refused = 0;
+            std::atomic<int> late = 0;
+            constexpr int callers = 8;
+            constexpr int each = 200;
+            rt.run([&]() -> task<> {
+                const server_ref<narrow> s{co_await up<narrow>("", mailbox_limit{2, policy})};
+                for (int c = 0; c < callers; ++c)
+                    spawn_monitor([&, s, c]() -> task<> {
+                        for (int i = 0; i < each; ++i) {
+                            const std::string key = long_text + std::to_string(c * each + i);
+                            const auto r = co_await s.within(c == 0 ? duration{20us} : infinity)
+                                               .try_call<narrow::work>(key, 0s);
+                            if (r) {
+                                EXPECT_EQ(*r, key);
+                                ++answered;
+                            } else if (r.error().kind() == call_failure::overloaded) {
+                                ++refused;
+                            } else {
+                                EXPECT_EQ(r.error().kind(), call_failure::timeout);
+                                ++late;
+                            }
                         }
-                    }
-                });
-            for (int c = 0; c < callers; ++c) co_await receive([](const down&) {});
-        });
-        EXPECT_EQ(answered + refused + late, callers * each);
-        EXPECT_GT(answered, 0);
-        if (policy == mailbox_policy::wait) {
-            EXPECT_EQ(refused, 0);
+                    });
+                for (int c = 0; c < callers; ++c) co_await receive([](const down&) {});
+            });
+            EXPECT_EQ(answered + refused + late, callers * each);
+            EXPECT_GT(answered, 0);
+            if (policy == mailbox_policy::wait) {
+                EXPECT_EQ(refused, 0);
+            }
         }
     }
 }

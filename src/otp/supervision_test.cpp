@@ -228,41 +228,43 @@ TEST(Supervisor, AChildThatAsksItsOwnSupervisorInItsInitTimesOut) {
 }
 
 TEST(Supervisor, RestartsAThousandCrashesOnRealThreadsWithoutLosingItsSiblings) {
-    runtime_options options;
-    options.workers = 4;
-    options.on_crash = [](const crash_report&) {};
-    runtime rt{std::move(options)};
-    auto s = std::make_shared<script>();
-    auto quiet = std::make_shared<script>();
-    rt.run([s, quiet]() -> task<> {
-        supervisor spec{strategy::one_for_one, {a_probe(quiet, "sibling"), a_probe(s, "victim")}};
-        spec.max_restarts(1'000'000).period(1h);
-        const pid sup = co_await up(spec);
-        const server_ref<probe> sibling{"sibling"};
-        const server_ref<probe> victim{"victim"};
-        const pid me = self();
-        for (int i = 0; i < 4; ++i)
-            spawn([=]() -> task<> {
-                for (int n = 0; n < 2000; ++n) {
-                    auto r = co_await victim.within(1min).try_call<probe::count>();
-                    EXPECT_TRUE(r || r.error().kind() != call_failure::timeout);
-                }
-                send(me, i);
-            });
-        for (int n = 0; n < 1000; ++n) {
-            const pid p = victim.pid();
-            if (n % 2)
-                exit(p, exit_kind::killed);
-            else
-                end_child("victim", exit_kind::error);
-            EXPECT_EQ(co_await sibling.call<probe::count>(), n + 1);
-            while (victim.pid() == p || !victim.pid()) co_await yield();
-        }
-        for (int i = 0; i < 4; ++i) co_await receive([](int) {});
-        const supervisor_ref top{sup};
-        const auto children = co_await top.which_children();
-        EXPECT_EQ(children[0].restarts, 0U);
-        EXPECT_EQ(children[1].restarts, 1000U);
-        co_await stop(sup);
-    });
+    for (const unsigned workers : test::thread_counts) {
+        runtime_options options;
+        options.workers = workers;
+        options.on_crash = [](const crash_report&) {};
+        runtime rt{std::move(options)};
+        auto s = std::make_shared<script>();
+        auto quiet = std::make_shared<script>();
+        rt.run([s, quiet]() -> task<> {
+            supervisor spec{strategy::one_for_one, {a_probe(quiet, "sibling"), a_probe(s, "victim")}};
+            spec.max_restarts(1'000'000).period(1h);
+            const pid sup = co_await up(spec);
+            const server_ref<probe> sibling{"sibling"};
+            const server_ref<probe> victim{"victim"};
+            const pid me = self();
+            for (int i = 0; i < 4; ++i)
+                spawn([=]() -> task<> {
+                    for (int n = 0; n < 2000; ++n) {
+                        auto r = co_await victim.within(1min).try_call<probe::count>();
+                        EXPECT_TRUE(r || r.error().kind() != call_failure::timeout);
+                    }
+                    send(me, i);
+                });
+            for (int n = 0; n < 1000; ++n) {
+                const pid p = victim.pid();
+                if (n % 2)
+                    exit(p, exit_kind::killed);
+                else
+                    end_child("victim", exit_kind::error);
+                EXPECT_EQ(co_await sibling.call<probe::count>(), n + 1);
+                while (victim.pid() == p || !victim.pid()) co_await yield();
+            }
+            for (int i = 0; i < 4; ++i) co_await receive([](int) {});
+            const supervisor_ref top{sup};
+            const auto children = co_await top.which_children();
+            EXPECT_EQ(children[0].restarts, 0U);
+            EXPECT_EQ(children[1].restarts, 1000U);
+            co_await stop(sup);
+        });
+    }
 }

@@ -1,6 +1,7 @@
 // The outside of supervisors: starting one, asking one, and the snapshot of a tree.
 #include <genever/otp/supervisor.hpp>
 
+#include "dynamic_supervisor_process.hpp"
 #include "supervisor_process.hpp"
 
 #include <genever/runtime/process.hpp>
@@ -44,6 +45,7 @@ std::string to_string(const child_error& e) {
     case child_error::what::already_present: return "already present, not running";
     case child_error::what::start_failed: return "could not be started: " + to_string(e.reason);
     case child_error::what::bad_spec: return "bad child_spec: " + to_string(e.reason);
+    case child_error::what::max_children: return "there are max_children children";
     }
     return "unknown";
 }
@@ -109,6 +111,10 @@ task<std::optional<call_error>> explore(supervision_node& node, time_point deadl
     const server_ref<supervisor_process> to{node.pid};
     const duration left = std::max(duration::zero(), deadline - now());
     auto answer = co_await to.within(left).try_call<supervisor_process::which_children>();
+    if (!answer && answer.error().kind() == call_failure::wrong_server) {
+        auto dynamic = co_await detail::children_of_dynamic(node.pid, left);
+        answer = std::move(dynamic);
+    }
     if (!answer) {
         node.busy = answer.error().kind() == call_failure::timeout ||
                     answer.error().kind() == call_failure::calling_self;

@@ -2,6 +2,8 @@
 
 #include "end_process.hpp"
 
+#include "runtime/random.hpp"
+
 #include <genever/base/log.hpp>
 #include <genever/runtime/time.hpp>
 
@@ -16,6 +18,8 @@ namespace {
 std::optional<exit_reason> flaw_of(const child_spec& c, const supervisor& s) {
     if (c.name().empty()) return exit_reason::error("a child has no name");
     if (!c.start()) return exit_reason::error("child " + c.name() + " has no start function");
+    if (c.shutdown_limit() < duration::zero())
+        return exit_reason::error("child " + c.name() + " has a negative shutdown");
     if (!c.is_significant()) return {};
     if (c.restart() == restart::permanent)
         return exit_reason::error("child " + c.name() +
@@ -26,6 +30,13 @@ std::optional<exit_reason> flaw_of(const child_spec& c, const supervisor& s) {
 }
 
 std::optional<exit_reason> flaw_of(const supervisor& s) {
+    if (s.period() <= duration::zero()) return exit_reason::error("the period is not more than zero");
+    if (const auto& b = s.back_off()) {
+        // So written that a NaN is refused.
+        if (!(b->first > duration::zero() && b->most >= b->first && b->factor >= 1 && b->jitter >= 0 &&
+              b->jitter <= 1))
+            return exit_reason::error("the back_off is impossible: see genever::back_off");
+    }
     std::unordered_set<std::string_view> names;
     for (const child_spec& c : s.children()) {
         if (auto flaw = flaw_of(c, s)) return flaw;
@@ -90,7 +101,7 @@ task<> supervisor_process::init() {
 
 // Nothing: it runs (or had nothing to run).
 task<std::optional<exit_reason>> supervisor_process::start(child_state& c) {
-    c.restarting = false;
+    call_off(c);
     start_result r;
     try {
         r = co_await c.spec.start()();
@@ -109,28 +120,31 @@ task<std::optional<exit_reason>> supervisor_process::start(child_state& c) {
     co_return std::nullopt;
 }
 
-// Starts the children from `first` on that do not run. False: one failed, and will be tried again.
-task<bool> supervisor_process::start_from(std::size_t first) {
+// Starts children from `first` on that do not run: all of them, or those that wait for somebody else's try although
+// nobody has it any more. When one fails it will be tried again, and those after it with it.
+task<> supervisor_process::start_from(std::size_t first, whom which) {
     for (std::size_t i = first; i < children_.size();) {
         child_state& c = *children_[i];
-        if (!c.pid) {
+        if (which == whom::those_that_wait && c.has_try) co_return; // those after it wait for this one
+        if (!c.pid && (which == whom::all_that_are_down || c.restarting)) {
             auto why = co_await start(c);
             if (why) {
+                if (which == whom::all_that_are_down) mark_waiting(i);
                 try_again_later(c);
-                co_return false;
+                co_return;
+            }
+            if (!c.pid && c.spec.restart() == genever::restart::temporary) {
+                children_.erase(children_.begin() + static_cast<std::ptrdiff_t>(i));
+                continue;
             }
         }
-        if (!c.pid && c.spec.restart() == genever::restart::temporary)
-            children_.erase(children_.begin() + static_cast<std::ptrdiff_t>(i));
-        else
-            ++i;
+        ++i;
     }
-    co_return true;
 }
 
 // As OTP's: a monitor besides the link, for a child may have unlinked itself.
 task<> supervisor_process::terminate(child_state& c) {
-    c.restarting = false;
+    call_off(c);
     if (!c.pid) co_return;
     const genever::pid p = c.pid;
     const exit_kind how = c.spec.is_brutal() ? exit_kind::killed : exit_kind::shutdown;
@@ -169,6 +183,7 @@ task<> supervisor_process::handle(exit_signal s) {
     child_state& c = *found->second;
     by_pid_.erase(found);
     c.pid = {};
+    if (spec_.back_off() && now() - c.started_at >= spec_.back_off()->most) c.failures = 0;
     const genever::restart rule = c.spec.restart();
     if (rule == genever::restart::permanent || (rule == genever::restart::transient && s.reason.abnormal())) {
         co_await restart(c, s.from, &s.reason);
@@ -181,9 +196,21 @@ task<> supervisor_process::handle(exit_signal s) {
 }
 
 task<> supervisor_process::handle(try_again m) {
-    child_state* c = find(m.name);
-    if (!c || !c->restarting) co_return;
+    child_state* c = whose_try(m.name, m.number);
+    if (!c) co_return;
     co_await restart(*c, {}, nullptr);
+}
+
+task<> supervisor_process::handle(try_now m) {
+    child_state* c = whose_try(m.name, m.number);
+    if (!c) co_return;
+    co_await start_again(*c);
+}
+
+task<> supervisor_process::handle(start_waiting) {
+    const bool somebody_tries = std::ranges::any_of(children_, [](const auto& c) { return c->has_try; });
+    if (somebody_tries && spec_.strategy() == strategy::one_for_all) co_return; // that one starts them all
+    co_await start_from(0, whom::those_that_wait);
 }
 
 // `why` null: another try.
@@ -193,29 +220,50 @@ task<> supervisor_process::restart(child_state& c, const genever::pid old, const
         const std::string limit = std::to_string(spec_.max_restarts()) + " within " + seconds(spec_.period());
         report(log::level::error, c.spec.name(), old, "needs more restarts than " + limit + ": giving up",
                why ? *why : exit_reason{exit_kind::error});
-        c.restarting = false;
+        call_off(c);
         forget_or_keep(c);
         stop(exit_reason::shutdown(reached_max_restart_intensity));
         co_return;
     }
+    const duration wait = delay_of(c);
     if (why && log::enabled(log::level::warning))
         report(log::level::warning, c.spec.name(), old,
                "is restarted (" + std::to_string(intensity_.recent()) + " of " +
-                   std::to_string(spec_.max_restarts()) + " within " + seconds(spec_.period()) +
-                   ") after its end",
+                   std::to_string(spec_.max_restarts()) + " within " + seconds(spec_.period()) + ") " +
+                   (wait > duration::zero() ? seconds(wait) : std::string{}) + " after its end",
                *why);
-    std::size_t first = 0;
-    switch (spec_.strategy()) {
-    case strategy::one_for_one: {
+    if (wait > duration::zero()) {
+        if (spec_.strategy() != strategy::one_for_one) {
+            co_await terminate_from(first_concerned(c), &c);
+            mark_waiting(first_concerned(c));
+        }
+        put_off(c, wait);
+        co_return;
+    }
+    co_await start_again(c);
+}
+
+// What a restart does once it is due.
+task<> supervisor_process::start_again(child_state& c) {
+    if (spec_.strategy() == strategy::one_for_one) {
         auto failed = co_await start(c);
         if (failed) try_again_later(c);
         co_return;
     }
-    case strategy::rest_for_one: first = index_of(c); break;
-    case strategy::one_for_all: break;
-    }
-    co_await terminate_from(first, &c);
-    co_await start_from(first);
+    co_await terminate_from(first_concerned(c), &c);
+    co_await start_from(first_concerned(c), whom::all_that_are_down);
+}
+
+std::size_t supervisor_process::first_concerned(const child_state& c) const noexcept {
+    return spec_.strategy() == strategy::rest_for_one ? index_of(c) : 0;
+}
+
+duration supervisor_process::delay_of(child_state& c) noexcept {
+    if (!spec_.back_off()) return {};
+    c.failures += c.failures < 1000; // by then the delay has been the longest for long
+    const double random =
+        static_cast<double>(random_number(*current_process()) >> 11) * 0x1p-53; // from 0 to 1
+    return spec_.back_off()->delay(c.failures, random);
 }
 
 void supervisor_process::forget_or_keep(child_state& c) {
@@ -232,10 +280,40 @@ void supervisor_process::consider_auto_shutdown(bool significant) {
     stop(exit_kind::shutdown);
 }
 
+void supervisor_process::begin_try(child_state& c) {
+    call_off(c);
+    c.restarting = c.has_try = true;
+}
+
+// No restart of it is to come. A message about one is of the past from now on.
+void supervisor_process::call_off(child_state& c) noexcept {
+    c.restarting = c.has_try = false;
+    ++c.try_number;
+    c.next_try.cancel();
+    c.next_try = {};
+}
+
 // By way of the mailbox, so that exits and requests are seen between two tries.
 void supervisor_process::try_again_later(child_state& c) {
-    c.restarting = true;
-    server_ref<supervisor_process>{self()}.cast(try_again{c.spec.name()});
+    begin_try(c);
+    server_ref<supervisor_process>{self()}.cast(try_again{c.spec.name(), c.try_number});
+}
+
+void supervisor_process::put_off(child_state& c, duration d) {
+    begin_try(c);
+    c.next_try = send_after(d, try_now{c.spec.name(), c.try_number});
+}
+
+// Those from `first` on that do not run are started with the one that has the try.
+void supervisor_process::mark_waiting(std::size_t first) noexcept {
+    for (std::size_t i = first; i < children_.size(); ++i)
+        if (!children_[i]->pid) children_[i]->restarting = true;
+}
+
+supervisor_process::child_state* supervisor_process::whose_try(std::string_view name,
+                                                               std::uint64_t number) const noexcept {
+    child_state* c = find(name);
+    return c && c->has_try && c->try_number == number ? c : nullptr;
 }
 
 supervisor_process::child_state* supervisor_process::find(std::string_view name) const noexcept {
@@ -299,8 +377,12 @@ auto supervisor_process::handle(start_child m) -> task<start_child::reply> {
 auto supervisor_process::handle(terminate_child m) -> task<terminate_child::reply> {
     child_state* c = find(m.name);
     if (!c) co_return refusal(what::not_found);
+    const bool had_try = c->has_try;
     co_await terminate(*c);
     forget_or_keep(*c);
+    // Its siblings were waiting for its restart: they are not to wait for ever.
+    if (had_try && spec_.strategy() != strategy::one_for_one)
+        server_ref<supervisor_process>{self()}.cast(start_waiting{});
     co_return terminate_child::reply{};
 }
 

@@ -27,64 +27,6 @@ TEST(Supervisor, StartsInOrderAndStopsInReverseOrder) {
     });
 }
 
-// OTP's matrix: what becomes of the child b, and of its siblings, for each restart type, exit and strategy.
-TEST(Supervisor, RestartsByTypeExitAndStrategy) {
-    const std::vector<restart> types{restart::permanent, restart::transient, restart::temporary};
-    const std::vector<exit_kind> exits{exit_kind::normal, exit_kind::shutdown, exit_kind::error,
-                                       exit_kind::killed};
-    const std::vector<strategy> strategies{strategy::one_for_one, strategy::one_for_all,
-                                           strategy::rest_for_one};
-    under_seeds(
-        [&](simulation& sim) {
-            for (auto type : types)
-                for (auto how : exits)
-                    for (auto whom : strategies) {
-                        SCOPED_TRACE(std::string{to_string(type)} + ", " + std::string{to_string(how)} +
-                                     ", " + std::string{to_string(whom)});
-                        auto s = std::make_shared<script>();
-                        sim.run([=]() -> task<> {
-                            supervisor spec{whom, {a_probe(s, "a"), a_probe(s, "b", type), a_probe(s, "c")}};
-                            const pid sup = co_await up(spec);
-                            const auto before = co_await pids(sup);
-                            s->events.clear();
-                            end_child("b", how);
-                            co_await sleep_for(1s);
-                            const auto after = co_await pids(sup);
-                            const bool abnormal = how == exit_kind::error || how == exit_kind::killed;
-                            const bool restarted =
-                                type == restart::permanent || (type == restart::transient && abnormal);
-                            names expected;
-                            if (how != exit_kind::killed) expected.push_back("-b");
-                            if (restarted && whom != strategy::one_for_one) expected.push_back("-c");
-                            if (restarted && whom == strategy::one_for_all) {
-                                expected.push_back("-a");
-                                expected.push_back("+a");
-                            }
-                            if (restarted) expected.push_back("+b");
-                            if (restarted && whom != strategy::one_for_one) expected.push_back("+c");
-                            EXPECT_EQ(s->events, expected);
-                            const supervisor_ref ref{sup};
-                            const auto children = co_await ref.which_children();
-                            if (type == restart::temporary) {
-                                EXPECT_EQ(after, (std::vector<pid>{before[0], before[2]}));
-                                co_await stop(sup);
-                                co_return;
-                            }
-                            EXPECT_EQ(after.size(), 3U);
-                            EXPECT_EQ(after[0] != before[0], restarted && whom == strategy::one_for_all);
-                            EXPECT_EQ(after[1] != before[1], true);
-                            EXPECT_EQ(bool(after[1]), restarted);
-                            EXPECT_EQ(after[2] != before[2], restarted && whom != strategy::one_for_one);
-                            EXPECT_EQ(whereis("b"), after[1]);
-                            EXPECT_EQ(children[1].restarts, restarted ? 1U : 0U);
-                            co_await stop(sup);
-                        });
-                    }
-            EXPECT_EQ(sim.live(), 0U);
-        },
-        20);
-}
-
 TEST(Supervisor, SiblingsKeepTheirStateAndTheReferenceFollowsTheName) {
     under_seeds([](simulation& sim) {
         auto s = std::make_shared<script>();

@@ -35,7 +35,7 @@ using script_ptr = std::shared_ptr<script>;
 
 struct probe : gen_server<probe> {
     struct end {
-        exit_kind how;
+        exit_reason how;
     };
     struct count {
         using reply = int;
@@ -59,7 +59,7 @@ struct probe : gen_server<probe> {
         if (m.how == exit_kind::killed)
             exit(self(), exit_kind::killed);
         else
-            stop(m.how);
+            stop(std::move(m.how));
     }
     int handle(count) { return ++count_; }
 
@@ -102,8 +102,8 @@ inline task<std::vector<pid>> pids(pid sup) {
     co_return all;
 }
 
-inline bool end_child(const std::string& name, exit_kind how) {
-    return server_ref<probe>{name}.cast(probe::end{how});
+inline bool end_child(const std::string& name, exit_reason how) {
+    return server_ref<probe>{name}.cast(probe::end{std::move(how)});
 }
 
 using names = std::vector<std::string>;

@@ -52,4 +52,14 @@ const T* value_in(const message& m) noexcept {
     return m.type == &value_message<T>::type_of ? &static_cast<const value_message<T>&>(m).value : nullptr;
 }
 
+/// Predicates: the exit signal of the `pid`, the down of the `monitor_ref` that the context points to.
+inline bool is_exit_of(const message& m, const void* who) noexcept {
+    auto* s = value_in<exit_signal>(m);
+    return s && s->from == *static_cast<const pid*>(who);
+}
+inline bool is_down_of(const message& m, const void* ref) noexcept {
+    auto* d = value_in<down>(m);
+    return d && d->ref == *static_cast<const monitor_ref*>(ref);
+}
+
 } // namespace genever::detail

@@ -152,25 +152,28 @@ TEST(Alias, OfAMonitorLivesAsItsModeSays) {
 }
 
 TEST(Alias, TakesOneReplyOfManyThreads) {
-    runtime rt{{.workers = 4}};
-    rt.run([]() -> task<> {
-        for (int round = 0; round < 200; ++round) {
-            const pid other = spawn([]() -> task<> { co_await sleep_for(1h); });
-            const auto [ref, a] = monitor(other, monitor_alias::reply_demonitor);
-            std::atomic<int> taken = 0;
-            std::vector<monitor_ref> all;
-            for (int i = 0; i < 4; ++i)
-                all.push_back(spawn_monitor([&taken, to = a, i] { taken += send(to, i); }).second);
-            exit(other, exit_kind::killed);
-            int downs = 0;
-            for (int i = 0; i < 4;)
-                co_await receive([&, r = ref](const down& d) { ++(d.ref == r ? downs : i); });
-            const bool replied = co_await receive([](int) { return true; }, after(0s, [] { return false; }));
-            if (!replied)
-                downs += co_await receive([](const down&) { return 1; }, after(0s, [] { return 0; }));
-            EXPECT_EQ(replied, taken == 1);
-            EXPECT_EQ(downs + taken, 1); // the reply or the end, never both
-            EXPECT_EQ(info(self())->mailbox_length, 0U);
-        }
-    });
+    for (const unsigned workers : test::thread_counts) {
+        runtime rt{{.workers = workers}};
+        rt.run([]() -> task<> {
+            for (int round = 0; round < 200; ++round) {
+                const pid other = spawn([]() -> task<> { co_await sleep_for(1h); });
+                const auto [ref, a] = monitor(other, monitor_alias::reply_demonitor);
+                std::atomic<int> taken = 0;
+                std::vector<monitor_ref> all;
+                for (int i = 0; i < 4; ++i)
+                    all.push_back(spawn_monitor([&taken, to = a, i] { taken += send(to, i); }).second);
+                exit(other, exit_kind::killed);
+                int downs = 0;
+                for (int i = 0; i < 4;)
+                    co_await receive([&, r = ref](const down& d) { ++(d.ref == r ? downs : i); });
+                const bool replied =
+                    co_await receive([](int) { return true; }, after(0s, [] { return false; }));
+                if (!replied)
+                    downs += co_await receive([](const down&) { return 1; }, after(0s, [] { return 0; }));
+                EXPECT_EQ(replied, taken == 1);
+                EXPECT_EQ(downs + taken, 1); // the reply or the end, never both
+                EXPECT_EQ(info(self())->mailbox_length, 0U);
+            }
+        });
+    }
 }

@@ -419,117 +419,124 @@ TEST(BoundedMailbox, LosesAFiringOfATimerThatItHasNoRoomFor) {
 // ---- real threads
 
 TEST(BoundedMailbox, HoldsItsLimitBetweenThreads) {
-    for (const mailbox_policy policy : all_policies) {
-        runtime rt{{.workers = 4}};
-        constexpr int senders = 6;
-        constexpr int each = 2000;
-        constexpr std::size_t capacity = 8;
-        std::atomic<int> taken = 0;
-        std::atomic<int> got = 0;
-        std::atomic<int> alive = 0;
-        rt.run([&]() -> task<> {
-            const pid p = spawn({.mailbox = {.capacity = capacity, .policy = policy}}, [&]() -> task<> {
-                std::map<int, int> last;
-                for (;;) {
-                    EXPECT_LE(length_of(self()), capacity);
-                    const bool end = co_await receive(
-                        [&](const item& m) {
-                            EXPECT_GT(m.number, std::exchange(last[m.from], m.number));
-                            ++got;
-                            return false;
-                        },
-                        [](const std::string&) { return true; });
-                    if (end) break;
-                }
+    for (const unsigned workers : test::thread_counts) {
+        for (const mailbox_policy policy : all_policies) {
+            runtime rt{{.workers = workers}};
+            constexpr int senders = 6;
+            constexpr int each = 2000;
+            constexpr std::size_t capacity = 8;
+            std::atomic<int> taken = 0;
+            std::atomic<int> got = 0;
+            std::atomic<int> alive = 0;
+            rt.run([&]() -> task<> {
+                const pid p = spawn({.mailbox = {.capacity = capacity, .policy = policy}}, [&]() -> task<> {
+                    std::map<int, int> last;
+                    for (;;) {
+                        EXPECT_LE(length_of(self()), capacity);
+                        const bool end = co_await receive(
+                            [&](const item& m) {
+                                EXPECT_GT(m.number, std::exchange(last[m.from], m.number));
+                                ++got;
+                                return false;
+                            },
+                            [](const std::string&) { return true; });
+                        if (end) break;
+                    }
+                });
+                const monitor_ref end = monitor(p);
+                std::vector<monitor_ref> all;
+                for (int s = 0; s < senders; ++s)
+                    all.push_back(spawn_monitor([&, p, s]() -> task<> {
+                                      for (int i = 1; i <= each; ++i) {
+                                          taken += send(p, item{s, i, counted{alive}});
+                                          if (i % 16 == 0) co_await yield();
+                                      }
+                                  }).second);
+                for (int s = 0; s < senders; ++s) co_await receive([](const down&) {});
+                EXPECT_TRUE(co_await send_wait<std::string>(p, "end"));
+                co_await receive([&](const down& d) { EXPECT_EQ(d.ref, end); });
             });
-            const monitor_ref end = monitor(p);
-            std::vector<monitor_ref> all;
-            for (int s = 0; s < senders; ++s)
-                all.push_back(spawn_monitor([&, p, s]() -> task<> {
-                                  for (int i = 1; i <= each; ++i) {
-                                      taken += send(p, item{s, i, counted{alive}});
-                                      if (i % 16 == 0) co_await yield();
-                                  }
-                              }).second);
-            for (int s = 0; s < senders; ++s) co_await receive([](const down&) {});
-            EXPECT_TRUE(co_await send_wait<std::string>(p, "end"));
-            co_await receive([&](const down& d) { EXPECT_EQ(d.ref, end); });
-        });
-        EXPECT_GT(got, 0);
-        if (policy == mailbox_policy::drop_oldest)
-            EXPECT_EQ(taken, senders * each);
-        else
-            EXPECT_EQ(taken, got);
-        EXPECT_EQ(alive, 0);
+            EXPECT_GT(got, 0);
+            if (policy == mailbox_policy::drop_oldest)
+                EXPECT_EQ(taken, senders * each);
+            else
+                EXPECT_EQ(taken, got);
+            EXPECT_EQ(alive, 0);
+        }
     }
 }
 
 TEST(SendWait, NeitherLosesNorDoublesBetweenThreads) {
-    runtime rt{{.workers = 4}};
-    constexpr int senders = 8;
-    constexpr int each = 500;
-    std::atomic<int> alive = 0;
-    std::atomic<int> sent = 0;
-    std::atomic<int> killed = 0;
-    int got = 0;
-    rt.run([&]() -> task<> {
-        const pid p = spawn({.mailbox = {.capacity = 2, .policy = mailbox_policy::wait}}, [&]() -> task<> {
-            std::map<int, int> last;
-            for (bool more = true; more;)
-                co_await receive(
-                    [&](const item& m) {
-                        EXPECT_EQ(m.number, ++last[m.from]);
-                        ++got;
-                    },
-                    [&](const std::string&) { more = false; });
+    for (const unsigned workers : test::thread_counts) {
+        runtime rt{{.workers = workers}};
+        constexpr int senders = 8;
+        constexpr int each = 500;
+        std::atomic<int> alive = 0;
+        std::atomic<int> sent = 0;
+        std::atomic<int> killed = 0;
+        int got = 0;
+        rt.run([&]() -> task<> {
+            const pid p =
+                spawn({.mailbox = {.capacity = 2, .policy = mailbox_policy::wait}}, [&]() -> task<> {
+                    std::map<int, int> last;
+                    for (bool more = true; more;)
+                        co_await receive(
+                            [&](const item& m) {
+                                EXPECT_EQ(m.number, ++last[m.from]);
+                                ++got;
+                            },
+                            [&](const std::string&) { more = false; });
+                });
+            const monitor_ref end = monitor(p);
+            std::vector<pid> all;
+            for (int s = 0; s < senders; ++s)
+                all.push_back(
+                    spawn_monitor([&, p, s]() -> task<> {
+                        auto one = [](pid to, int from, int n, std::atomic<int>& c) -> task<send_result> {
+                            co_return co_await send_wait<item>(to, from, n, counted{c});
+                        };
+                        int number = 1;
+                        for (int i = 0; i < each; ++i) {
+                            auto work = one(p, s, number, alive);
+                            const auto r = co_await with_timeout(s % 2 == 0 ? 1ms : 1h, std::move(work));
+                            if (!r) continue;
+                            EXPECT_TRUE(*r);
+                            ++number;
+                            ++sent;
+                        }
+                    }).first);
+            co_await sleep_for(2ms);
+            exit(all[1], exit_kind::killed);
+            for (int s = 0; s < senders; ++s)
+                co_await receive([&](const down& d) { killed += d.reason == exit_kind::killed; });
+            EXPECT_TRUE(co_await send_wait<std::string>(p, "end"));
+            co_await receive([&](const down& d) { EXPECT_EQ(d.ref, end); });
         });
-        const monitor_ref end = monitor(p);
-        std::vector<pid> all;
-        for (int s = 0; s < senders; ++s)
-            all.push_back(
-                spawn_monitor([&, p, s]() -> task<> {
-                    auto one = [](pid to, int from, int n, std::atomic<int>& c) -> task<send_result> {
-                        co_return co_await send_wait<item>(to, from, n, counted{c});
-                    };
-                    int number = 1;
-                    for (int i = 0; i < each; ++i) {
-                        auto work = one(p, s, number, alive);
-                        const auto r = co_await with_timeout(s % 2 == 0 ? 1ms : 1h, std::move(work));
-                        if (!r) continue;
-                        EXPECT_TRUE(*r);
-                        ++number;
-                        ++sent;
-                    }
-                }).first);
-        co_await sleep_for(2ms);
-        exit(all[1], exit_kind::killed);
-        for (int s = 0; s < senders; ++s)
-            co_await receive([&](const down& d) { killed += d.reason == exit_kind::killed; });
-        EXPECT_TRUE(co_await send_wait<std::string>(p, "end"));
-        co_await receive([&](const down& d) { EXPECT_EQ(d.ref, end); });
-    });
-    EXPECT_GE(got, sent);
-    EXPECT_LE(got, sent + killed);
-    EXPECT_EQ(alive, 0);
+        EXPECT_GE(got, sent);
+        EXPECT_LE(got, sent + killed);
+        EXPECT_EQ(alive, 0);
+    }
 }
 
 TEST(SendWait, EndsWithReceiversThatComeAndGoBetweenThreads) {
-    runtime rt{{.workers = 4, .on_crash = [](const crash_report&) {}}};
-    std::atomic<int> alive = 0;
-    rt.run([&]() -> task<> {
-        for (int round = 0; round < 200; ++round) {
-            auto [p, ref] = spawn_monitor([round]() -> task<> {
-                set_mailbox_limit({.capacity = 1});
-                for (int i = 0; i < round % 7; ++i) co_await receive([](const item&) {});
-                if (round % 3 == 0) throw std::invalid_argument("enough");
-            });
-            for (int s = 0; s < 4; ++s)
-                spawn_monitor([&alive, p]() -> task<> {
-                    for (int i = 0;; ++i)
-                        if (!co_await send_wait<item>(p, 0, i, counted{alive})) break;
+    for (const unsigned workers : test::thread_counts) {
+        runtime rt{{.workers = workers, .on_crash = [](const crash_report&) {}}};
+        std::atomic<int> alive = 0;
+        rt.run([&]() -> task<> {
+            for (int round = 0; round < 200; ++round) {
+                auto [p, ref] = spawn_monitor([round]() -> task<> {
+                    set_mailbox_limit({.capacity = 1});
+                    for (int i = 0; i < round % 7; ++i) co_await receive([](const item&) {});
+                    if (round % 3 == 0) throw std::invalid_argument("enough");
                 });
-            for (int i = 0; i < 5; ++i) co_await receive([](const down&) {});
-        }
-    });
-    EXPECT_EQ(alive, 0);
+                for (int s = 0; s < 4; ++s)
+                    spawn_monitor([&alive, p]() -> task<> {
+                        for (int i = 0;; ++i)
+                            if (!co_await send_wait<item>(p, 0, i, counted{alive})) break;
+                    });
+                for (int i = 0; i < 5; ++i) co_await receive([](const down&) {});
+            }
+        });
+        EXPECT_EQ(alive, 0);
+    }
 }

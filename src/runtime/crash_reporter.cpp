@@ -1,16 +1,20 @@
 #include "crash_reporter.hpp"
 
+#include "report_text.hpp"
+#include "runtime_core.hpp"
+
+#include <genever/base/json_text.hpp>
 #include <genever/base/log.hpp>
 #include <genever/base/stack_trace.hpp>
 
+#include <chrono>
 #include <csignal>
+#include <limits>
 #include <pthread.h>
 
 namespace genever {
 
-namespace {
-
-std::string who(pid p, const std::string& label, const std::vector<std::string>& names) {
+std::string detail::who(pid p, const std::string& label, const std::vector<std::string>& names) {
     std::string s = to_string(p);
     if (!label.empty()) s += " (" + label + ")";
     for (const auto& n : names)
@@ -18,13 +22,11 @@ std::string who(pid p, const std::string& label, const std::vector<std::string>&
     return s;
 }
 
-} // namespace
-
 std::string to_string(const stall_report& r) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(r.lasted).count();
     const auto cpu = std::chrono::duration_cast<std::chrono::milliseconds>(r.cpu).count();
     std::string s =
-        "process " + who(r.pid, r.label, r.names) + " has kept its thread for " + std::to_string(ms) +
+        "process " + detail::who(r.pid, r.label, r.names) + " has kept its thread for " + std::to_string(ms) +
         " ms: it " +
         (r.in_system_call ? std::string{"is blocked in a system call"}
                           : "computes without an await, " + std::to_string(cpu) + " ms of CPU so far");
@@ -35,17 +37,28 @@ std::string to_string(const stall_report& r) {
     return s;
 }
 
-std::string to_string(const crash_report& r) {
-    std::string s = r.part.empty() ? "process " : r.part + " crashed in process ";
-    s += who(r.pid, r.label, r.names);
-    if (r.part.empty()) s += " crashed";
-    s += "\n  reason: " + to_string(r.reason);
-    s += "\n  mailbox: " + std::to_string(r.mailbox_length) + " message" + (r.mailbox_length == 1 ? "" : "s");
-    if (!r.last_message.empty()) s += "\n  last message: " + r.last_message;
-    if (const stack_trace* t = r.reason.trace(); t && r.reason.exception())
-        s += "\n  stack of the throw:\n" + to_string(*t);
+namespace {
+
+std::string to_json_members(const stall_report& r) {
+    const auto ms = [](duration d) {
+        return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
+    };
+    std::string s = R"("event":"stall","pid":)";
+    append_json_string(s, to_string(r.pid));
+    s += ",\"label\":";
+    append_json_string(s, r.label);
+    s += ",\"lasted_ms\":" + ms(r.lasted) + ",\"cpu_ms\":" + ms(r.cpu);
+    s += r.in_system_call ? ",\"in_system_call\":true" : ",\"in_system_call\":false";
     return s;
 }
+
+/// `std::runtime_error: no in process <64.1> (worker)`.
+std::string headline(const crash_report& r) {
+    return to_string(r.reason) + " in " +
+           (r.part.empty() ? "process " + detail::who(r.pid, r.label, r.names) : r.part);
+}
+
+} // namespace
 
 namespace detail {
 
@@ -58,41 +71,78 @@ crash_reporter::~crash_reporter() {
     if (thread_.joinable()) thread_.join();
 }
 
-void crash_reporter::take(std::variant<crash_report, stall_report> r) {
+std::optional<std::uint64_t> crash_reporter::admit(std::uint64_t kind, std::int64_t now) {
+    std::lock_guard g{lock_};
+    const auto before = kinds_.note(kind, now);
+    if (!before) start_thread(); // to tell the count
+    return before;
+}
+
+void crash_reporter::take(crash_report r, std::uint64_t kind) { push({std::move(r), kind}); }
+void crash_reporter::take(stall_report r) { push({std::move(r)}); }
+
+void crash_reporter::push(entry e) {
     std::lock_guard g{lock_};
     if (waiting_.size() >= most_waiting) {
         ++left_out_;
         return;
     }
-    waiting_.push_back(std::move(r));
-    if (!thread_.joinable()) {
-        sigset_t all;
-        sigset_t before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before); // signals are the main thread's
-        thread_ = std::thread{[this] { write_reports(); }};
-        pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    }
+    waiting_.push_back(std::move(e));
+    start_thread();
     something_.notify_one();
+}
+
+// Under the lock.
+void crash_reporter::start_thread() {
+    if (thread_.joinable()) return;
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are the main thread's
+    thread_ = std::thread{[this] { write_reports(); }};
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void crash_reporter::write_reports() {
     pthread_setname_np(pthread_self(), "genever-reports");
     std::unique_lock g{lock_};
     for (;;) {
-        something_.wait(g, [this] { return ending_ || !waiting_.empty(); });
-        if (waiting_.empty()) break;
-        const auto r = std::move(waiting_.front());
+        // Counts are told about once a second: a look at them twice as often needs no word from whoever counts.
+        const bool counts = kinds_.next_overdue() != std::numeric_limits<std::int64_t>::max();
+        const auto awaited = [this] { return ending_ || !waiting_.empty(); };
+        if (counts)
+            something_.wait_for(g, std::chrono::nanoseconds{crash_kinds::interval / 2}, awaited);
+        else
+            something_.wait_for(g, std::chrono::seconds{1}, awaited);
+        tell_overdue(g, ending_);
+        if (waiting_.empty()) {
+            if (ending_) break;
+            continue;
+        }
+        const entry e = std::move(waiting_.front());
         waiting_.pop_front();
         const std::size_t left_out = waiting_.empty() ? std::exchange(left_out_, 0) : 0;
+        if (const auto* crash = std::get_if<crash_report>(&e.report)) kinds_.name(e.kind, headline(*crash));
         g.unlock();
-        if (const auto* crash = std::get_if<crash_report>(&r))
-            log::write(log::level::error, to_string(*crash));
-        else
-            log::write(log::level::warning, to_string(std::get<stall_report>(r)));
+        if (const auto* crash = std::get_if<crash_report>(&e.report))
+            log::write(log::level::error, to_string(*crash), to_json_members(*crash));
+        else if (const auto* stall = std::get_if<stall_report>(&e.report))
+            log::write(log::level::warning, to_string(*stall), to_json_members(*stall));
         if (left_out != 0)
             log::write(log::level::error,
                        std::to_string(left_out) + " further reports of crashes and stalls were left out");
+        g.lock();
+    }
+}
+
+void crash_reporter::tell_overdue(std::unique_lock<std::mutex>& g, bool all) {
+    const std::int64_t now = all ? std::numeric_limits<std::int64_t>::max() : system_now();
+    while (const auto o = kinds_.take_overdue(now)) {
+        g.unlock();
+        log::write(log::level::error,
+                   std::to_string(o->count) + " more crashes " +
+                       (o->headline.empty() ? "of various kinds" : "like: " + o->headline),
+                   R"("event":"crashes","count":)" + std::to_string(o->count));
         g.lock();
     }
 }

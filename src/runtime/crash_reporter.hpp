@@ -1,11 +1,15 @@
 // Writes crash and stall reports to the log, on a thread of its own: naming the functions of a stack takes long.
 #pragma once
 
+#include "crash_kinds.hpp"
+
 #include <genever/runtime/runtime.hpp>
 
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <variant>
 
@@ -17,15 +21,27 @@ namespace genever::detail {
 class crash_reporter {
 public:
     ~crash_reporter();
-    void take(std::variant<crash_report, stall_report> r);
+    /// Whether a crash of this kind is to be told whole now, and how many have been counted before it; the others are counted
+    /// (see crash_kinds.hpp).
+    std::optional<std::uint64_t> admit(std::uint64_t kind, std::int64_t now);
+    void take(crash_report r, std::uint64_t kind);
+    void take(stall_report r);
 
 private:
+    struct entry {
+        std::variant<crash_report, stall_report> report;
+        std::uint64_t kind = 0;
+    };
+    void push(entry e);
+    void start_thread();
     void write_reports();
+    void tell_overdue(std::unique_lock<std::mutex>& g, bool all);
 
     static constexpr std::size_t most_waiting = 256;
     std::mutex lock_;
     std::condition_variable something_;
-    std::deque<std::variant<crash_report, stall_report>> waiting_;
+    std::deque<entry> waiting_;
+    crash_kinds kinds_;
     std::size_t left_out_ = 0;
     bool ending_ = false;
     std::thread thread_;

@@ -163,7 +163,16 @@ void monitor::consider_report(thread_state& t, std::int64_t now, std::int64_t cp
 // The same for those that are no worker's any more.
 void monitor::look_at_stuck(std::int64_t now) noexcept {
     const auto ended = std::erase_if(stuck_, [&](thread_state* t) {
-        if (t->run_number.load(std::memory_order_acquire) == t->seen_run) {
+        const std::uint64_t run = t->run_number.load(std::memory_order_acquire);
+        if (run != t->seen_run &&
+            run % 2 != 0) { // it took one more before it saw that its worker is another's
+            if (t == asked_) return false;
+            t->seen_run = run;
+            t->seen_at = now;
+            t->seen_cpu = cpu_time(*t);
+            t->reported = false;
+        }
+        if (run == t->seen_run) {
             const std::int64_t cpu = cpu_time(*t) - t->seen_cpu;
             if (const int by = nice_among(stuck_.size());
                 by > t->lowered_by && cpu >= hogging_after(stuck_.size())) {

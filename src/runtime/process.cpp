@@ -330,13 +330,15 @@ pid process_birth::start(task<> root, const spawn_options* options) {
             spin_guard g{w->lock};
             if (alive(*w, options->watcher)) extras_of(*w).monitoring.insert(options->monitor.value, id);
         }
+        const std::int64_t born_at = p.home->now();
+        const process* const parent = current_process();
         spin_guard g{p.lock};
-        if (!options->label.empty() || options->quiet || options->watcher) {
-            process_extras& x = extras_of(p);
-            x.label = options->label;
-            x.quiet = options->quiet;
-            if (options->watcher) x.watchers.insert(options->monitor.value, options->watcher);
-        }
+        process_extras& x = extras_of(p);
+        x.born_at = born_at;
+        if (parent) x.parent = pid_of(*parent);
+        x.label = options->label;
+        x.quiet = options->quiet;
+        if (options->watcher) x.watchers.insert(options->monitor.value, options->watcher);
         if (limit) {
             extras_of(p).bounded = std::move(limit);
             p.mailbox_news.store(bounded_mail, std::memory_order_relaxed);
@@ -411,13 +413,18 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     // its block may soon be another one's.
     this_thread()->running.store(nullptr, std::memory_order_relaxed);
     if (report_it && reason == exit_kind::error && !(x && x->quiet)) {
-        crash_report r;
-        r.pid = id;
-        if (x) r.label = x->label;
-        r.names = names;
-        r.reason = reason;
-        r.mailbox_length = p.arrived - p.consumed.load(std::memory_order_relaxed);
-        report(r);
+        report_crash(reason, x ? std::string_view{x->label} : std::string_view{}, [&] {
+            crash_report r;
+            r.pid = id;
+            r.names = names;
+            r.reason = reason;
+            r.mailbox_length = p.arrived - p.consumed.load(std::memory_order_relaxed);
+            if (x) {
+                r.label = x->label;
+                complete(r, *x, now());
+            }
+            return r;
+        });
     }
     drop_all(system, reason);
     drop_all(mail, reason);

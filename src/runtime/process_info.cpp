@@ -35,7 +35,7 @@ bool runs(const process& p) noexcept {
         const thread_state* t = w.driver.load(std::memory_order_relaxed);
         if (t && t->running.load(std::memory_order_relaxed) == &p) return true;
     }
-    return false;
+    return core.threads().a_stuck_one_runs(p);
 }
 
 std::size_t bytes_of(const process_extras& x) noexcept {

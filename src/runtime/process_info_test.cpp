@@ -108,44 +108,47 @@ TEST(ProcessInfo, TellsWhatAProcessIs) {
 }
 
 TEST(ProcessInfo, MayBeAskedForByAnyThreadAtAnyTime) {
-    runtime rt{{.workers = 3, .on_crash = [](const crash_report&) {}}};
-    std::atomic<bool> done = false;
-    std::atomic<int> seen = 0;
-    std::vector<std::thread> lookers;
-    for (int n = 0; n < 2; ++n)
-        lookers.emplace_back([&] {
-            while (!done) {
-                for (const process_info& i : rt.process_list()) {
-                    seen += i.state == process_state::parked && i.suspended_in;
-                    EXPECT_LE(i.mailbox_length, std::max<std::size_t>(i.mailbox.capacity, 100));
-                    for (pid other : i.links) info(other);
+    for (const unsigned workers : test::thread_counts) {
+        runtime rt{{.workers = workers, .on_crash = [](const crash_report&) {}}};
+        std::atomic<bool> done = false;
+        std::atomic<int> seen = 0;
+        std::vector<std::thread> lookers;
+        for (int n = 0; n < 2; ++n)
+            lookers.emplace_back([&] {
+                while (!done) {
+                    for (const process_info& i : rt.process_list()) {
+                        seen += i.state == process_state::parked && i.suspended_in;
+                        EXPECT_LE(i.mailbox_length, std::max<std::size_t>(i.mailbox.capacity, 100));
+                        for (pid other : i.links) info(other);
+                    }
+                    std::this_thread::yield();
                 }
-                std::this_thread::yield();
+            });
+        rt.run([]() -> task<> {
+            for (int round = 0; round < 30; ++round) {
+                for (int n = 0; n < 50; ++n)
+                    spawn_monitor([n]() -> task<> {
+                        set_label("process " + std::to_string(n));
+                        register_name("name " + std::to_string(n), self());
+                        if (n % 3 == 0)
+                            set_mailbox_limit({.capacity = 4, .policy = mailbox_policy::drop_oldest});
+                        if (n % 7 == 0) spawn_link([]() -> task<> { co_await sleep_for(1h); });
+                        const alias a = make_alias();
+                        for (int i = 0; i < 10; ++i) {
+                            send(a, i);
+                            if (i % 4 == 0) co_await yield();
+                            co_await receive([](int) {});
+                        }
+                        if (n % 5 == 0) co_await sleep_for(100us);
+                        if (n % 7 == 0) throw 1;
+                    });
+                for (int n = 0; n < 50; ++n) co_await receive([](const down&) {});
             }
         });
-    rt.run([]() -> task<> {
-        for (int round = 0; round < 30; ++round) {
-            for (int n = 0; n < 50; ++n)
-                spawn_monitor([n]() -> task<> {
-                    set_label("process " + std::to_string(n));
-                    register_name("name " + std::to_string(n), self());
-                    if (n % 3 == 0) set_mailbox_limit({.capacity = 4, .policy = mailbox_policy::drop_oldest});
-                    if (n % 7 == 0) spawn_link([]() -> task<> { co_await sleep_for(1h); });
-                    const alias a = make_alias();
-                    for (int i = 0; i < 10; ++i) {
-                        send(a, i);
-                        if (i % 4 == 0) co_await yield();
-                        co_await receive([](int) {});
-                    }
-                    if (n % 5 == 0) co_await sleep_for(100us);
-                    if (n % 7 == 0) throw 1;
-                });
-            for (int n = 0; n < 50; ++n) co_await receive([](const down&) {});
-        }
-    });
-    done = true;
-    for (auto& t : lookers) t.join();
-    EXPECT_GT(seen, 0);
+        done = true;
+        for (auto& t : lookers) t.join();
+        EXPECT_GT(seen, 0);
+    }
 }
 
 // ---- names, as register/2, unregister/1 and whereis/1 of Erlang have them

@@ -356,70 +356,78 @@ TEST(Simulation, TellsADeadlock) {
 }
 
 TEST(Runtime, ManyProcessesOnSeveralWorkersAllEnd) {
-    runtime rt{{.workers = 4}};
-    std::atomic<int> done{0};
-    rt.run([&]() -> task<> {
-        const pid me = self();
-        for (int i = 0; i < 2000; ++i)
-            spawn([&done, me, i]() -> task<> {
-                for (int n = 0; n < 5; ++n) co_await yield();
-                if (i % 3 == 0) co_await sleep_for(1ms);
-                ++done;
-                send(me, i);
-            });
-        for (int i = 0; i < 2000; ++i) co_await receive([](int) {});
-    });
-    EXPECT_EQ(done, 2000);
+    for (const unsigned workers : test::thread_counts) {
+        runtime rt{{.workers = workers}};
+        std::atomic<int> done{0};
+        rt.run([&]() -> task<> {
+            const pid me = self();
+            for (int i = 0; i < 2000; ++i)
+                spawn([&done, me, i]() -> task<> {
+                    for (int n = 0; n < 5; ++n) co_await yield();
+                    if (i % 3 == 0) co_await sleep_for(1ms);
+                    ++done;
+                    send(me, i);
+                });
+            for (int i = 0; i < 2000; ++i) co_await receive([](int) {});
+        });
+        EXPECT_EQ(done, 2000);
+    }
 }
 
 TEST(Runtime, KillsWhatStillLivesAtItsEnd) {
-    std::atomic<int> alive = 0;
-    {
-        runtime rt{{.workers = 2}};
-        rt.run([&]() -> task<> {
-            for (int i = 0; i < 100; ++i)
-                spawn(
-                    [](counted c) -> task<> {
-                        (void)c;
-                        co_await sleep_for(24h);
-                    },
-                    counted{alive});
-            co_await yield();
-        });
+    for (const unsigned workers : test::thread_counts) {
+        std::atomic<int> alive = 0;
+        {
+            runtime rt{{.workers = workers}};
+            rt.run([&]() -> task<> {
+                for (int i = 0; i < 100; ++i)
+                    spawn(
+                        [](counted c) -> task<> {
+                            (void)c;
+                            co_await sleep_for(24h);
+                        },
+                        counted{alive});
+                co_await yield();
+            });
+        }
+        EXPECT_EQ(alive, 0);
     }
-    EXPECT_EQ(alive, 0);
 }
 
 TEST(Runtime, LetsGoOfArmedTimersAtItsEnd) {
-    std::atomic<int> alive = 0;
-    {
-        runtime rt{{.workers = 2}};
-        rt.run([&] {
-            send_after(self(), 24h, counted{alive});
-            send_interval(self(), 24h, counted{alive});
-        });
-        EXPECT_GT(alive, 0);
+    for (const unsigned workers : test::thread_counts) {
+        std::atomic<int> alive = 0;
+        {
+            runtime rt{{.workers = workers}};
+            rt.run([&] {
+                send_after(self(), 24h, counted{alive});
+                send_interval(self(), 24h, counted{alive});
+            });
+            EXPECT_GT(alive, 0);
+        }
+        EXPECT_EQ(alive, 0);
     }
-    EXPECT_EQ(alive, 0);
 }
 
 TEST(Runtime, TheWorkersSendToEachOtherWithoutLoss) {
-    runtime rt{{.workers = 3}};
-    constexpr int n = 20000;
-    auto sum = rt.run([]() -> task<long> {
-        const pid me = self();
-        for (int s = 0; s < 4; ++s)
-            spawn([me]() -> task<> {
-                for (int i = 0; i < n; ++i) {
-                    send(me, i);
-                    if (i % 64 == 0) co_await yield();
-                }
-            });
-        long total = 0;
-        for (int i = 0; i < 4 * n; ++i) total += co_await receive([](int v) { return v; });
-        co_return total;
-    });
-    EXPECT_EQ(sum, 4L * n * (n - 1) / 2);
+    for (const unsigned workers : test::thread_counts) {
+        runtime rt{{.workers = workers}};
+        constexpr int n = 20000;
+        auto sum = rt.run([]() -> task<long> {
+            const pid me = self();
+            for (int s = 0; s < 4; ++s)
+                spawn([me]() -> task<> {
+                    for (int i = 0; i < n; ++i) {
+                        send(me, i);
+                        if (i % 64 == 0) co_await yield();
+                    }
+                });
+            long total = 0;
+            for (int i = 0; i < 4 * n; ++i) total += co_await receive([](int v) { return v; });
+            co_return total;
+        });
+        EXPECT_EQ(sum, 4L * n * (n - 1) / 2);
+    }
 }
 
 TEST(Process, MayRunATaskThatAPlainFunctionMade) {
@@ -449,5 +457,94 @@ TEST(Process, MayRunATaskThatAPlainFunctionMade) {
             (void)p;
         });
         EXPECT_EQ(alive, 0);
+    });
+}
+
+namespace {
+
+struct notes {
+    std::vector<std::string> gone;
+};
+/// Says its name when it goes, wherever it was moved to last.
+struct named {
+    named(std::string n, std::shared_ptr<notes> to) : name(std::move(n)), where(std::move(to)) {}
+    named(named&& o) noexcept = default;
+    ~named() {
+        if (where) where->gone.push_back(name);
+    }
+    std::string name;
+    std::shared_ptr<notes> where;
+};
+struct throws_when_copied {
+    throws_when_copied() = default;
+    throws_when_copied(const throws_when_copied&) { throw std::runtime_error("no copy"); }
+};
+
+// Small enough to lie in the cell of its process, and one that is not.
+template <std::size_t Padding>
+pid spawn_with_captures(std::shared_ptr<notes> n, bool wait) {
+    struct pad {
+        char bytes[Padding]{};
+    };
+    auto held = std::make_unique<named>("capture", n);
+    return spawn([held = std::move(held), p = pad{}, wait]() -> task<> {
+        const named local{"local", held->where};
+        if (wait) co_await sleep_for(24h);
+        (void)p;
+    });
+}
+
+} // namespace
+
+TEST(Process, CapturesGoAfterTheFrameThatRefersToThem) {
+    under_seeds([](simulation& sim) {
+        sim.run([&sim]() -> task<> {
+            for (int i = 0; i < 4; ++i) {
+                auto n = std::make_shared<notes>();
+                const bool wait = sim.random(2) == 0;
+                const pid p =
+                    sim.random(2) == 0 ? spawn_with_captures<1>(n, wait) : spawn_with_captures<100>(n, wait);
+                const monitor_ref ref = monitor(p);
+                for (auto steps = sim.random(3); steps > 0; --steps) co_await yield();
+                if (wait || sim.random(2) == 0) exit(p, exit_kind::killed);
+                const auto d = co_await receive([](const down& m) { return m.ref; });
+                EXPECT_EQ(d, ref);
+                std::vector<std::string> expected{"local", "capture"};
+                if (n->gone.size() == 1) expected.erase(expected.begin()); // killed before its first step
+                EXPECT_EQ(n->gone, expected);
+            }
+        });
+    });
+}
+
+TEST(Process, ArgumentsByReferenceLiveAsLongAsTheProcess) {
+    simulation sim{1};
+    auto told = sim.run([]() -> task<std::string> {
+        const pid me = self();
+        auto f = [](const std::string& text, pid to) -> task<> {
+            co_await yield();
+            send(to, text);
+        };
+        spawn(f, std::string{"a text that is long enough to be elsewhere"}, me);
+        co_return co_await receive([](std::string s) { return s; });
+    });
+    EXPECT_EQ(told, "a text that is long enough to be elsewhere");
+}
+
+TEST(Process, ACopyThatThrowsLeavesNoProcessBehind) {
+    simulation sim{1};
+    sim.run([]() -> task<> {
+        const std::size_t before = processes().size();
+        const throws_when_copied t;
+        auto f = [](const throws_when_copied&) -> task<> { co_return; };
+        EXPECT_THROW(spawn(f, t), std::runtime_error);
+        EXPECT_EQ(processes().size(), before);
+        bool ran = false;
+        spawn([&ran]() -> task<> { // the cell is in order
+            ran = true;
+            co_return;
+        });
+        co_await yield();
+        while (!ran) co_await yield();
     });
 }

@@ -76,17 +76,6 @@ runtime_core::~runtime_core() {
     blocking_->stop();
 }
 
-void runtime_core::report(const crash_report& r) noexcept {
-    try {
-        if (on_crash_)
-            on_crash_(r);
-        else
-            reporter_.take(r);
-    } catch (...) {
-        // A report that cannot be made (no memory, a handler that throws) must not become a second crash.
-    }
-}
-
 runtime_stats runtime_core::stats() {
     runtime_stats s;
     s.workers = workers();
@@ -119,26 +108,6 @@ void runtime_core::report(stall_report r) noexcept {
 }
 
 } // namespace detail
-
-void report_crash(std::string_view what, exit_reason reason) noexcept {
-    detail::thread_state* t = detail::this_thread();
-    if (!t || !t->running.load(std::memory_order_relaxed)) return;
-    try {
-        const pid id = self();
-        crash_report r;
-        r.pid = id;
-        if (auto i = info(id)) {
-            r.label = std::move(i->label);
-            r.names = std::move(i->names);
-            r.mailbox_length = i->mailbox_length;
-        }
-        r.part = what;
-        r.reason = std::move(reason);
-        t->core->report(r);
-    } catch (...) {
-        // Without memory there is no report.
-    }
-}
 
 runtime::runtime(runtime_options options)
     : core_(std::make_unique<detail::runtime_core>(std::move(options))) {}

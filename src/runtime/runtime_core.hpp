@@ -22,6 +22,7 @@
 #include <genever/base/ordered_table.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/runtime.hpp>
+#include <genever/runtime/time.hpp>
 #include <genever/runtime/timeout.hpp>
 
 #include <atomic>
@@ -30,12 +31,13 @@
 #include <random>
 #include <shared_mutex>
 #include <string>
+#include <string_view>
+#include <typeinfo>
 #include <unordered_map>
 #include <vector>
 
 namespace genever::detail {
 
-struct timer_entry;
 class blocking_pool;
 
 struct bounded_mailbox;
@@ -56,6 +58,11 @@ struct process_extras {
     std::unique_ptr<bounded_mailbox> bounded; // its owner alone makes and ends it
     std::unique_ptr<alias_table> aliases;     // made when first needed
     exit_reason kill_reason;
+    // For a crash report. Set at birth, where there were spawn_options, and by the process itself.
+    static constexpr std::int64_t unknown = -1;
+    std::int64_t born_at = unknown;
+    pid parent;
+    const std::type_info* last_message = nullptr;
     bool quiet = false;
     bool killed_by_link = false;
     struct scope* scopes = nullptr; // innermost first
@@ -111,7 +118,16 @@ public:
         // acquire: pairs with the release of a birth, which takes no lock
         return p.state.load(std::memory_order_acquire) != run_state::dead && p.home == this;
     }
-    void report(const crash_report& r) noexcept;
+    /// Of a crash for this reason: `make()` gives the report if it is to be told whole.
+    template <class Make>
+    void report_crash(const exit_reason& why, std::string_view label, Make make) noexcept {
+        try {
+            const crash_admission a = admit_crash(why, label);
+            if (a.told) tell(make(), a);
+        } catch (...) {
+            // A report that cannot be made (no memory, a handler that throws) must not become a second crash.
+        }
+    }
     void report(stall_report r) noexcept;
 
     runtime_stats stats();
@@ -151,6 +167,13 @@ public:
     std::atomic<std::int64_t> born_outside{0};
 
 private:
+    struct crash_admission {
+        bool told = false;
+        std::uint64_t kind = 0;
+        std::uint64_t counted_before = 0;
+    };
+    crash_admission admit_crash(const exit_reason& why, std::string_view label);
+    void tell(crash_report r, const crash_admission& a);
     void stop_threads() noexcept;
     void work(thread_state& t);
     process* next(thread_state& t);
@@ -200,6 +223,8 @@ runtime_core& require_core(const char* what);
 /// their worker.
 poller& next_poller();
 
+/// What the extras of a crashed process say for its report.
+void complete(crash_report& r, const process_extras& x, std::int64_t now);
 /// When the frames of a process have gone: destroys what its root was called with.
 void drop_kept(process& p) noexcept;
 /// Under p's lock: makes the flags say whether a scope that has been called off is still entered.
@@ -208,7 +233,8 @@ void refresh_interrupt(process& p) noexcept;
 bool mark_killed(process& p, exit_reason reason, bool by_link);
 std::vector<process_info> list_processes(const runtime_core& core);
 
-std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept;
-void fire_entry(std::shared_ptr<timer_entry> e);
+/// Takes the reference of the wheel that the entry has left.
+ref<timer_entry> hold_entry(timer_node& t) noexcept;
+void fire_entry(ref<timer_entry> e);
 
 } // namespace genever::detail

@@ -10,6 +10,9 @@
 
 namespace genever::test {
 
+/// With how many workers a test on real threads runs where the number does not matter to it.
+inline constexpr unsigned thread_counts[] = {2, 4, 8};
+
 /// Runs `body(simulation&)` once for each of many seeds (GENEVER_SEEDS, or `count`), each in a fresh simulation that
 /// swallows crash reports. The first failure ends the run and names its seed; GENEVER_SEED replays just that one.
 template <class F>

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
@@ -66,10 +67,36 @@ bool install() noexcept {
     return installed;
 }
 
-/// proc_pid_syscall(5): a blocked thread's stack pointer and program counter. False while it computes.
-bool blocked_at(pid_t tid, std::uintptr_t& sp, std::uintptr_t& pc) noexcept {
+enum class answer_of_proc : std::uint8_t { runs, blocked, unknown };
+
+/// proc_pid_syscall(5): a blocked thread's stack pointer and program counter.
+answer_of_proc blocked_at(pid_t tid, std::uintptr_t& sp, std::uintptr_t& pc) noexcept {
     char path[64];
     std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", static_cast<int>(tid));
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return answer_of_proc::unknown;
+    char text[256];
+    const ssize_t n = ::read(fd, text, sizeof text - 1);
+    ::close(fd);
+    if (n <= 0) return answer_of_proc::unknown;
+    text[n] = 0;
+    if (std::strncmp(text, "running", 7) == 0) return answer_of_proc::runs;
+    const char* last = std::strrchr(text, ' ');
+    if (!last) return answer_of_proc::unknown;
+    const char* second = last;
+    while (second > text && second[-1] != ' ') --second;
+    unsigned long long a = 0;
+    unsigned long long b = 0;
+    if (std::sscanf(second, "%llx %llx", &a, &b) != 2) return answer_of_proc::unknown;
+    sp = a;
+    pc = b;
+    return answer_of_proc::blocked;
+}
+
+/// proc_pid_stat(5): whether a thread sleeps, for systems whose /proc tells no system calls (containers, other kernels).
+bool sleeps(pid_t tid) noexcept {
+    char path[64];
+    std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", static_cast<int>(tid));
     const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
     char text[256];
@@ -77,16 +104,8 @@ bool blocked_at(pid_t tid, std::uintptr_t& sp, std::uintptr_t& pc) noexcept {
     ::close(fd);
     if (n <= 0) return false;
     text[n] = 0;
-    const char* last = std::strrchr(text, ' ');
-    if (std::strncmp(text, "running", 7) == 0 || !last) return false;
-    const char* second = last;
-    while (second > text && second[-1] != ' ') --second;
-    unsigned long long a = 0;
-    unsigned long long b = 0;
-    if (std::sscanf(second, "%llx %llx", &a, &b) != 2) return false;
-    sp = a;
-    pc = b;
-    return true;
+    const char* const name_end = std::strrchr(text, ')'); // the name may contain anything
+    return name_end && (name_end[1] == ' ') && (name_end[2] == 'S' || name_end[2] == 'D');
 }
 
 } // namespace
@@ -94,13 +113,25 @@ bool blocked_at(pid_t tid, std::uintptr_t& sp, std::uintptr_t& pc) noexcept {
 bool is_blocked(const thread_state& t) noexcept {
     std::uintptr_t sp = 0;
     std::uintptr_t pc = 0;
-    return blocked_at(t.tid, sp, pc);
+    switch (blocked_at(t.tid, sp, pc)) {
+    case answer_of_proc::blocked: return true;
+    case answer_of_proc::runs: return false;
+    case answer_of_proc::unknown: break;
+    }
+    return sleeps(t.tid);
 }
 
 std::optional<stack_trace> stack_if_blocked(const thread_state& t) noexcept {
     std::uintptr_t sp = 0;
     std::uintptr_t pc = 0;
-    if (!blocked_at(t.tid, sp, pc)) return {};
+    switch (blocked_at(t.tid, sp, pc)) {
+    case answer_of_proc::blocked: break;
+    case answer_of_proc::runs: return {};
+    case answer_of_proc::unknown:
+        // To ask it would end its system call early: it has no stack to show.
+        if (!sleeps(t.tid)) return {};
+        return stack_trace{};
+    }
     // A process that has switched to a stack of its own (a fiber library's) is not followed there.
     const bool on_its_stack = sp >= reinterpret_cast<std::uintptr_t>(t.stack_low) &&
                               sp < reinterpret_cast<std::uintptr_t>(t.bottom_frame);

@@ -59,7 +59,7 @@ struct thread_state {
     int lowered_by = 0;               // its nice value, above the program's
     std::atomic<bool> lowered{false}; // read by the thread: what it starts would inherit that
     bool reported = false;
-    bool watched = false; // it may not be joined yet
+    std::atomic<bool> watched{false}; // it has lost its worker, and may not be joined yet
 
     // ---- the threads' owner's, under its lock (worker_threads.hpp)
     std::thread os_thread;

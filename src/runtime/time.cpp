@@ -45,48 +45,26 @@ void sleep_awaiter::suspend(process& p, std::coroutine_handle<> h) noexcept {
 }
 
 // ---- timers that send
-//
-// An entry keeps itself alive while it is armed (`keep`, under the wheel's lock); timer_refs keep it beyond that. It is
-// fired by whoever took it off the wheel, or cancelled by whoever did: never both.
 
-struct timer_entry : timer_node {
-    pid to;
-    std::int64_t due;
-    std::int64_t every; // 0: once
-    message_factory make;
-    std::shared_ptr<timer_entry> keep;
-    spinlock sending; // held while a message goes out, and by a cancel: after that none does
-    bool cancelled = false;
-    bool sent = false; // once, at least
-};
-
-std::shared_ptr<timer_entry> hold_entry(timer_node& t) noexcept {
-    return std::move(static_cast<timer_entry&>(t).keep);
+ref<timer_entry> hold_entry(timer_node& t) noexcept {
+    return ref<timer_entry>{static_cast<timer_entry*>(&t)};
 }
 
-namespace {
-
-void arm_entry(const std::shared_ptr<timer_entry>& e) {
-    e->keep = e;
-    arm(*e, time_point{duration{e->due}});
+void arm_once(timer_entry& e, duration delay) {
+    require_core("starting a timer");
+    e.add_reference(); // the wheel's
+    arm_after(e, std::max(delay, duration::zero()));
 }
 
-} // namespace
-
-std::shared_ptr<timer_entry> start_timer(pid to, duration first, duration every, message_factory make) {
-    runtime_core& core = require_core("starting a timer");
-    auto e = std::make_shared<timer_entry>();
-    e->what = timer_node::action::entry;
-    e->to = to;
-    e->due =
-        later(time_point{duration{core.now()}}, std::max(first, duration::zero())).time_since_epoch().count();
-    e->every = std::max<std::int64_t>(0, every.count());
-    e->make = std::move(make);
-    arm_entry(e);
-    return e;
+void arm_interval(timer_entry& e, duration period) {
+    const runtime_core& core = require_core("starting a timer");
+    e.every = std::max<std::int64_t>(1, period.count());
+    e.due = later(time_point{duration{core.now()}}, duration{e.every}).time_since_epoch().count();
+    e.add_reference();
+    arm(e, time_point{duration{e.due}});
 }
 
-void fire_entry(std::shared_ptr<timer_entry> e) {
+void fire_entry(ref<timer_entry> e) {
     if (!is_alive(e->to)) return;
     message* m = nullptr;
     try {
@@ -107,18 +85,19 @@ void fire_entry(std::shared_ptr<timer_entry> e) {
             e->due += e->every;
             if (e->due <= now)
                 e->due += (now - e->due) / e->every * e->every + e->every; // skip what was missed
-            arm_entry(e);
+            e->add_reference();
+            arm(*e, time_point{duration{e->due}});
         }
     }
     if (d.left) drop_left(d);
 }
 
-bool cancel_entry(const std::shared_ptr<timer_entry>& e) noexcept {
-    std::shared_ptr<timer_entry> keep; // let go of after the lock
-    spin_guard g{e->sending};
-    const bool first = !std::exchange(e->cancelled, true);
-    if (disarm(*e)) keep = std::move(e->keep);
-    return first && (!e->sent || e->every != 0);
+bool cancel_entry(timer_entry& e) noexcept {
+    ref<timer_entry> of_the_wheel; // let go of after the lock
+    spin_guard g{e.sending};
+    const bool first = !std::exchange(e.cancelled, true);
+    if (disarm(e)) of_the_wheel = hold_entry(e);
+    return first && (!e.sent || e.every != 0);
 }
 
 } // namespace detail

@@ -32,7 +32,7 @@ timer_wheel::~timer_wheel() {
         for (list& l : level) {
             while (timer_node* t = l.first) {
                 l.first = t->next;
-                const auto keep = t->what == timer_node::action::entry ? hold_entry(*t) : nullptr;
+                const auto keep = t->what == timer_node::action::entry ? hold_entry(*t) : ref<timer_entry>{};
                 t->armed.store(false, std::memory_order_release);
             }
         }
@@ -183,7 +183,8 @@ std::size_t timer_wheel::expire(std::int64_t now) {
         const auto what = t.what;
         const wait_ticket ticket = t.ticket;
         const std::uint64_t scope = t.scope_number;
-        auto entry = what == timer_node::action::entry ? hold_entry(t) : nullptr; // keeps it beyond the lock
+        auto entry = what == timer_node::action::entry ? hold_entry(t)
+                                                       : ref<timer_entry>{}; // keeps it beyond the lock
         // release: pairs with the acquire in disarm, whose caller may end the node at once
         t.armed.store(false, std::memory_order_release);
         lock_.unlock();

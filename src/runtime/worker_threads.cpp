@@ -168,6 +168,14 @@ thread_state& worker_threads::adopt() {
     return *all_.emplace_back(std::make_unique<entry>(core_));
 }
 
+bool worker_threads::a_stuck_one_runs(const process& p) const noexcept {
+    const std::unique_lock g{lock_, std::try_to_lock};
+    return g && std::ranges::any_of(all_, [&](const auto& e) {
+               return e->watched.load(std::memory_order_relaxed) &&
+                      e->running.load(std::memory_order_relaxed) == &p;
+           });
+}
+
 std::size_t worker_threads::busy() const noexcept {
     std::lock_guard g{lock_};
     const auto gone = std::ranges::count_if(all_, [](const auto& e) { return e->finished; });

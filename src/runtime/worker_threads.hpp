@@ -51,6 +51,8 @@ public:
     thread_state& adopt();
     /// How many threads drive a worker or are stuck.
     std::size_t busy() const noexcept;
+    /// Whether a thread that has lost its worker runs `p`. Does not wait: false while threads start or end.
+    bool a_stuck_one_runs(const process& p) const noexcept;
 
 private:
     struct entry : thread_state {

@@ -180,7 +180,7 @@ class Showcase:
         binary = os.environ.get("GENEVER_SHOWCASE")
         if not binary:
             raise unittest.SkipTest("GENEVER_SHOWCASE does not name the binary to test")
-        own = {"GENEVER_WORKERS": 2, "GENEVER_LOG": "error", **settings, "PORT": port}
+        own = {"GENEVER_WORKERS": 2, "GENEVER_LOG": "error", "GENEVER_LOG_FORMAT": "text", **settings, "PORT": port}
         env = {**os.environ, **{name: str(value) for name, value in own.items()}}
         self.process = subprocess.Popen(command or [binary], env=env, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=pass_fds)

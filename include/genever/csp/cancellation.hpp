@@ -14,8 +14,8 @@
 #pragma once
 
 #include <genever/base/clock.hpp>
+#include <genever/base/counted.hpp>
 #include <genever/base/exit_reason.hpp>
-#include <genever/csp/detail/counted.hpp>
 #include <genever/csp/detail/select_clauses.hpp>
 #include <genever/csp/detail/select_core.hpp>
 #include <genever/csp/detail/waiters.hpp>

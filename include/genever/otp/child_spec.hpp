@@ -84,6 +84,9 @@ class supervisor;
 namespace detail {
 template <class T>
 concept has_options = requires { typename T::options; };
+/// Descriptions of supervisors and the like, which are no servers and have a `child` of their own.
+template <class T>
+concept has_own_child = std::same_as<T, supervisor> || requires { typename T::genever_own_child; };
 template <class T>
 concept makes_own_spec = has_options<T> && requires(std::string name, typename T::options o) {
     { T::child_spec(std::move(name), std::move(o)) } -> std::same_as<genever::child_spec>;
@@ -93,7 +96,7 @@ concept makes_own_spec = has_options<T> && requires(std::string name, typename T
 /// A gen_server T as a child: at each start T(args...) is made anew from copies of the arguments, in the new process,
 /// which is registered under `name`.
 template <class T, class... Args>
-    requires(!detail::has_options<T> && !std::same_as<T, supervisor>)
+    requires(!detail::has_options<T> && !detail::has_own_child<T>)
 child_spec child(std::string name, Args... args) {
     return child_spec(name, [name, args...] { return start_link<T>(name, args...); });
 }

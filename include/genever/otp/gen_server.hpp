@@ -17,6 +17,9 @@
 
 namespace genever {
 
+/// What a server hears when no message has come for as long as it said: `gen_server::timeout_when_idle`.
+struct idle_timeout {};
+
 /// The base of a server `struct S : gen_server<S>`, as OTP's gen_server. S lives in a process of its own, made by
 /// `child<S>("name", args...)` under a supervisor or by `start_link`. It declares its messages as nested types, with
 /// `using reply = R` those that are answered, and may have these public members, each a plain function or a
@@ -27,6 +30,8 @@ namespace genever {
 /// * `handle(M)` for each message, by value or const reference; returns nothing for a cast, the reply for a call.
 ///   While a coroutine waits, no other message is handled. `handle(M, from<R>)` answers later, by `from`.
 /// * `handle(down)` and `handle(exit_signal)`, for its monitors and, if it traps exits, its links.
+/// * `handle(idle_timeout)`, see `timeout_when_idle`.
+/// * `std::string format_status() const`: what may be shown of the state for debugging (otp/sys.hpp); without it nothing is.
 /// * `terminate(const exit_reason&)`: called when a callback threw, after `stop`, and when the parent asks a server that
 ///   traps exits to end; not on a kill, and not on an exit signal that is not trapped.
 ///
@@ -46,21 +51,45 @@ protected:
     timer_ref send_after(duration delay, M message) {
         static_assert(detail::server_handles_message<Derived, M>::value);
         static_assert(!detail::has_reply<M>, "genever: nobody receives the reply of a timer's message");
-        auto held = std::make_shared<M>(std::move(message));
-        return timer_ref{
-            detail::start_timer(genever::self(), delay, duration::zero(), [held]() -> detail::message* {
-                return detail::new_message<detail::cast_message<Derived, M>>(std::move(*held));
-            })};
+        return detail::start_once(
+            genever::self(), delay, [message = std::move(message)]() mutable -> detail::message* {
+                return detail::new_message<detail::cast_message<Derived, M>>(std::move(message));
+            });
     }
     /// Sends the server itself a copy of a message every `period`, the first after one, until it is cancelled.
     template <class M>
     timer_ref send_interval(duration period, M message) {
         static_assert(detail::server_handles_message<Derived, M>::value);
         static_assert(!detail::has_reply<M>, "genever: nobody receives the reply of a timer's message");
-        return timer_ref{detail::start_timer(
-            genever::self(), period, period, [message = std::move(message)]() -> detail::message* {
+        return detail::start_interval(
+            genever::self(), period, [message = std::move(message)]() -> detail::message* {
                 return detail::new_message<detail::cast_message<Derived, M>>(message);
-            })};
+            });
+    }
+    /// Handles M{args...} right after the callback that runs, before any other message: OTP's `continue`. In `init`: after
+    /// whoever starts the server has been told that it is up, so that a long start need not hold up a supervisor.
+    /// Several are handled in their order.
+    template <class M, class... Args>
+    void continue_with(Args&&... args) {
+        static_assert(detail::server_handles_message<Derived, M>::value);
+        static_assert(!detail::has_reply<M>, "genever: nobody receives the reply of a continue");
+        this->genever_next.push_back(
+            detail::new_message<detail::cast_message<Derived, M>>(std::forward<Args>(args)...));
+    }
+    template <std::nullptr_t = nullptr, class M>
+    void continue_with(M&& message) {
+        continue_with<std::remove_cvref_t<M>>(std::forward<M>(message));
+    }
+    /// Calls `handle(idle_timeout)` if no message comes within `d` after the callback that runs; zero: if none is there
+    /// then. Any message calls it off, also one that nobody handles, but not a look by `sys`; each callback that wants it asks
+    /// for it again, as in OTP. `infinity`: never.
+    void timeout_when_idle(duration d) noexcept {
+        static_assert(
+            requires(Derived& s) { s.handle(idle_timeout{}); },
+            "genever: the server has no public `handle(idle_timeout)`");
+        this->genever_idle_after = d < duration::zero() ? duration::zero()
+                                   : d == infinity      ? this->no_idle_timeout
+                                                        : d;
     }
     /// Ends the server once the callback that runs has ended (and answered): `terminate(why)`, then the exit. In
     /// `init`: the start fails with `why`.
@@ -71,7 +100,19 @@ namespace detail {
 
 template <class S>
 constexpr server_callbacks make_callbacks() {
-    server_callbacks c{&tag_of<S>, nullptr, nullptr, nullptr};
+    server_callbacks c{&tag_of<S>, nullptr, nullptr, nullptr, nullptr, nullptr};
+    if constexpr (requires(const S& s) { std::string(s.format_status()); })
+        c.format_status = [](const void* server) {
+            return std::string(static_cast<const S*>(server)->format_status());
+        };
+    if constexpr (requires(S& s) { s.handle(idle_timeout{}); })
+        c.on_idle = [](void* server) -> task<> {
+            auto& s = *static_cast<S*>(server);
+            if constexpr (is_task<decltype(s.handle(idle_timeout{}))>)
+                return s.handle(idle_timeout{});
+            else
+                return s.handle(idle_timeout{}), task<>{};
+        };
     if constexpr (requires(S& s, const exit_reason& r) { s.terminate(r); })
         c.terminate = [](void* server, const exit_reason& why) -> task<> {
             auto& s = *static_cast<S*>(server);

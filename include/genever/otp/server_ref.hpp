@@ -5,6 +5,7 @@
 #include <genever/base/pid.hpp>
 #include <genever/otp/call_error.hpp>
 #include <genever/otp/detail/server_message.hpp>
+#include <genever/otp/via_name.hpp>
 #include <genever/runtime/detail/timer.hpp>
 #include <genever/runtime/detail/waiting_send.hpp>
 #include <genever/runtime/process.hpp>
@@ -13,6 +14,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <expected>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -93,11 +95,16 @@ public:
     explicit server_ref(std::string_view name) : name_(name) {}
     explicit server_ref(const char* name) : name_(name) {}
     explicit server_ref(genever::pid p) noexcept : pid_(p) {}
+    /// By a name that a registry keeps.
+    explicit server_ref(const via_name& v) : name_(v.text()), via_(v.target()) {}
 
-    /// The name; empty for a reference by pid.
+    /// The name, or the via name's text; empty for a reference by pid.
     const std::string& name() const noexcept { return name_; }
     /// The process it leads to at the moment; `pid{}`: nobody.
-    genever::pid pid() const { return name_.empty() ? pid_ : whereis(name_); }
+    genever::pid pid() const {
+        if (via_) return via_->whereis();
+        return name_.empty() ? pid_ : whereis(name_);
+    }
 
     /// Sends a message that has no reply. Never blocks: false when nobody is there, or a full mailbox does not take it.
     template <std::nullptr_t = nullptr, class M>
@@ -164,7 +171,10 @@ public:
     };
     timed within(duration limit) const noexcept { return {*this, limit}; }
 
-    friend bool operator==(const server_ref&, const server_ref&) = default;
+    friend bool operator==(const server_ref& a, const server_ref& b) {
+        return a.name_ == b.name_ && a.pid_ == b.pid_ &&
+               (a.via_ == b.via_ || (a.via_ && b.via_ && a.via_->same_as(*b.via_)));
+    }
 
 private:
     template <class M>
@@ -189,6 +199,7 @@ private:
 
     std::string name_;
     genever::pid pid_;
+    std::shared_ptr<const detail::via_target> via_;
 };
 
 } // namespace genever

@@ -3,6 +3,7 @@
 
 #include <genever/base/clock.hpp>
 #include <genever/base/pid.hpp>
+#include <genever/otp/back_off.hpp>
 #include <genever/otp/child_spec.hpp>
 #include <genever/otp/server_ref.hpp>
 #include <genever/runtime/task.hpp>
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,7 +50,9 @@ public:
     supervisor(genever::strategy s, std::vector<child_spec> children)
         : children_(std::move(children)), strategy_(s) {}
 
-    /// How many restarts within the period are too many if exceeded: 3 within 5 seconds unless set.
+    /// How many restarts within the period are too many if exceeded: 3 within 5 seconds unless set. Above 1,024 they are
+    /// counted to within a 1,024th of the period, so that neither time nor memory grows with them. A period that is
+    /// not more than zero makes the start fail.
     supervisor& max_restarts(unsigned n) & noexcept { return max_restarts_ = n, *this; }
     supervisor&& max_restarts(unsigned n) && noexcept { return std::move(max_restarts(n)); }
     supervisor& period(duration d) & noexcept { return period_ = d, *this; }
@@ -56,14 +60,22 @@ public:
     supervisor& auto_shutdown(genever::auto_shutdown a) & noexcept { return auto_shutdown_ = a, *this; }
     supervisor&& auto_shutdown(genever::auto_shutdown a) && noexcept { return std::move(auto_shutdown(a)); }
 
+    /// Beyond OTP, and off unless set: waits before each restart. Meanwhile the supervisor serves requests, and the child,
+    /// with the siblings that were terminated for its sake, is shown as `restarting`; `terminate_child` calls the restart
+    /// off. A restart counts from the end that made it necessary, not from its start.
+    supervisor& back_off(genever::back_off b) & noexcept { return back_off_ = b, *this; }
+    supervisor&& back_off(genever::back_off b) && noexcept { return std::move(back_off(b)); }
+
     genever::strategy strategy() const noexcept { return strategy_; }
     unsigned max_restarts() const noexcept { return max_restarts_; }
     duration period() const noexcept { return period_; }
     genever::auto_shutdown auto_shutdown() const noexcept { return auto_shutdown_; }
+    const std::optional<genever::back_off>& back_off() const noexcept { return back_off_; }
     const std::vector<child_spec>& children() const noexcept { return children_; }
 
 private:
     std::vector<child_spec> children_;
+    std::optional<genever::back_off> back_off_;
     duration period_ = std::chrono::seconds{5};
     unsigned max_restarts_ = 3;
     genever::strategy strategy_;
@@ -88,7 +100,8 @@ struct child_info {
     genever::pid pid; ///< `pid{}` while it does not run
     child_type type = child_type::worker;
     genever::restart restart = genever::restart::permanent;
-    bool restarting = false;    ///< its last start failed; another try is due
+    bool restarting =
+        false; ///< about to be started again: after a failed start, during a back-off, or with a sibling
     std::uint64_t restarts = 0; ///< how often it has been started again
     time_point started_at;      ///< its last start
 };
@@ -110,6 +123,7 @@ struct child_error {
         already_present, ///< start_child: there is a child of this name, which does not run: restart or delete it
         start_failed, ///< `reason`
         bad_spec,     ///< `reason`
+        max_children, ///< dynamic_supervisor: it has as many as it may
     };
     what kind;
     genever::pid pid = {};

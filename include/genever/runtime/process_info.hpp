@@ -26,7 +26,6 @@ struct process_info {
     genever::pid pid;
     std::string label;
     std::vector<std::string> names;
-    /// One that is stuck, and whose worker has gone on with another thread, counts as ready.
     process_state state = process_state::ready;
     bool trap_exit = false;
     /// Whether its crash is somebody else's to report: its supervisor's.

@@ -3,6 +3,7 @@
 
 #include <genever/base/clock.hpp>
 #include <genever/base/stack_trace.hpp>
+#include <genever/runtime/crash_report.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/stats.hpp>
@@ -15,35 +16,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace genever {
-
-/// What is known of a process that an exception, or an `error` exit signal, has ended; or of a part of its work that
-/// an exception ended while the process lives on.
-struct crash_report {
-    /// What was lost where the process lives on (`request GET /users`), else empty.
-    std::string part;
-    genever::pid pid;
-    std::string label;
-    std::vector<std::string> names;
-    exit_reason reason;
-    std::size_t mailbox_length = 0;
-    /// The type of the last message it received, where it was one that the runtime saw.
-    std::string last_message;
-};
-
-/// The report as a block of text for people: who, why, the stack of the throw.
-std::string to_string(const crash_report& r);
-
-/// Receives crash reports, on the thread on which the process ended, which waits for it: be quick, throw nothing.
-using crash_handler = std::function<void(const crash_report&)>;
-
-/// Reports an exception that was caught at a barrier inside the calling process, which lives on: `what` says what was
-/// lost (`GET /users`). Call it in the process, near the catch.
-void report_crash(std::string_view what, exit_reason reason) noexcept;
 
 /// What is known of a process that has kept its thread to itself for long: it computes without an await, or is blocked in
 /// a system call. Its worker has gone on with another thread meanwhile, if anything waited there.

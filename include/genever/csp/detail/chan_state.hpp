@@ -16,8 +16,8 @@
 // T's move constructor, and the destructor of what has been moved from, run under the lock.
 #pragma once
 
+#include <genever/base/counted.hpp>
 #include <genever/base/pool.hpp>
-#include <genever/csp/detail/counted.hpp>
 #include <genever/csp/detail/waiters.hpp>
 
 #include <cstddef>

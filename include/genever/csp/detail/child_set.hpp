@@ -8,8 +8,8 @@
 // first failure counts; what fails after that, or after the stop, is a consequence.
 #pragma once
 
+#include <genever/base/counted.hpp>
 #include <genever/base/pid.hpp>
-#include <genever/csp/detail/counted.hpp>
 #include <genever/csp/detail/waiters.hpp>
 #include <genever/runtime/task.hpp>
 

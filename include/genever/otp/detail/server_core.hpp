@@ -1,6 +1,7 @@
 // What every server has, whatever its type, and how processes with a start-up phase are started.
 #pragma once
 
+#include <genever/base/clock.hpp>
 #include <genever/base/exit_reason.hpp>
 #include <genever/base/pid.hpp>
 #include <genever/otp/detail/server_message.hpp>
@@ -9,6 +10,7 @@
 #include <genever/runtime/task.hpp>
 
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -20,17 +22,24 @@ struct server_callbacks {
     task<> (*terminate)(void* server, const exit_reason& why);
     task<> (*on_down)(void* server, down&& d);
     task<> (*on_exit)(void* server, exit_signal&& s);
+    task<> (*on_idle)(void* server);
+    std::string (*format_status)(const void* server);
 };
+
+struct via_target;
 
 /// Who started a process and under which name.
 struct launch {
     std::string name;
     pid starter;
-    pid parent; // the starter if it is linked
+    pid parent;                                 // the starter if it is linked
+    std::shared_ptr<const via_target> via = {}; // where the name is registered; null: in the runtime
 };
 
 /// The base of all servers.
 struct server_core {
+    static constexpr duration no_idle_timeout{-1};
+
     server_core() noexcept = default;
     server_core(const server_core&) = delete;
     server_core& operator=(const server_core&) = delete;
@@ -42,6 +51,10 @@ struct server_core {
     std::optional<exit_reason> genever_stop;
     // Requests let go of while an exception flew: whether it ends the server is known after the handler.
     message_list genever_orphans;
+    message_list genever_next;     // handled before what is in the mailbox
+    message_list genever_deferred; // exits and downs that have come while it was suspended
+    duration genever_idle_after = no_idle_timeout;
+    bool genever_suspended = false;
 };
 
 /// Gives the calling process its name. False, and the starter knows, when it is taken.

@@ -1,4 +1,4 @@
-// Where this room's choices come from.
+// Where choices at random come from.
 #pragma once
 
 #include <genever/runtime/detail/process.hpp>

@@ -60,6 +60,8 @@ public:
     }
 
     State* get() const noexcept { return state_; }
+    /// Gives the reference away.
+    State* release() noexcept { return std::exchange(state_, nullptr); }
     State* operator->() const noexcept { return state_; }
     State& operator*() const noexcept { return *state_; }
     explicit operator bool() const noexcept { return state_ != nullptr; }

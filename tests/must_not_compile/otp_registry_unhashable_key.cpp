@@ -1,0 +1,10 @@
+#include <genever/otp/registry.hpp>
+
+using namespace genever;
+
+struct key {
+    int a;
+    bool operator==(const key&) const = default;
+};
+
+registry<key> r{"keys"};
