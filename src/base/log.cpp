@@ -8,7 +8,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -102,6 +104,33 @@ void write(level l, std::string_view text, std::string_view json_members) noexce
             s.logger->log(translate(l), "{}", text);
     } catch (...) {
         // No memory for an entry, or a sink that throws: the entry is lost, the caller goes on.
+    }
+}
+
+void write_unqueued(level l, std::string_view text) noexcept {
+    if (!enabled(l)) return;
+    try {
+        timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        tm parts;
+        gmtime_r(&t.tv_sec, &parts);
+        char when[64];
+        std::size_t n = std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
+        n += static_cast<std::size_t>(std::snprintf(when + n, sizeof when - n, ".%06ldZ", t.tv_nsec / 1000));
+        const std::string_view time{when, n};
+        const std::string_view name = l == level::debug     ? "debug"
+                                      : l == level::info    ? "info"
+                                      : l == level::warning ? "warning"
+                                                            : "error";
+        std::string line;
+        if (json_wanted())
+            ((((line += "{\"time\":\"") += time) += "\",\"level\":\"") += name) +=
+                "\"," + json_entry(text, {}) + "}\n";
+        else
+            ((((line += time) += ' ') += name) += ' ') += std::string{text} + '\n';
+        [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+    } catch (...) {
+        // No memory: the entry is lost.
     }
 }
 

@@ -55,20 +55,8 @@ time_point steady_now() noexcept {
     return time_point{std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec}};
 }
 
-/// A line in the log's form. The log itself has a thread, and a heart has none.
-void say(log::level l, const std::string& text) {
-    if (!log::enabled(l)) return;
-    timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    tm parts;
-    gmtime_r(&t.tv_sec, &parts);
-    char when[64];
-    const std::size_t n = std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
-    std::snprintf(when + n, sizeof when - n, ".%06ldZ", t.tv_nsec / 1000);
-    const char* name = l == log::level::error ? "error" : l == log::level::warning ? "warning" : "info";
-    const std::string line = std::string{when} + ' ' + name + " heart: " + text + '\n';
-    [[maybe_unused]] const auto written = ::write(2, line.data(), line.size());
-}
+/// The log's own thread must not be: a heart forks.
+void say(log::level l, const std::string& text) { log::write_unqueued(l, "heart: " + text); }
 
 std::string milliseconds(duration d) {
     return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count()) + " ms";

@@ -17,6 +17,10 @@ enum class level : std::uint8_t { debug, info, warning, error, off };
 /// `json_members` adds (`"a":1,"b":"c"`). GENEVER_LOG_FORMAT (`text`, `json`) in the environment decides otherwise.
 void write(level l, std::string_view text, std::string_view json_members = {}) noexcept;
 
+/// Writes one entry to standard error at once, on the caller's time, past the log's thread and its sink: for a program that
+/// must have no other thread. Any thread; throws nothing.
+void write_unqueued(level l, std::string_view text) noexcept;
+
 /// Entries below this level are not written. The default is `info`, or what the environment's GENEVER_LOG says
 /// (`debug`, `info`, `warning`, `error`, `off`).
 void set_level(level l) noexcept;
