@@ -72,7 +72,7 @@ task<> statem_core::apply(statem_outcome o, bool initial) {
         std::ranges::move(entered.now.timers, std::back_inserter(o.timers));
         if (entered.now.stop) core_->genever_stop = std::move(entered.now.stop);
     }
-    if (o.postpone)
+    if (o.postpone && current_.get()) // at the start there is nothing to postpone
         postponed_.push_back(std::move(current_));
     else
         current_.done();

@@ -194,6 +194,16 @@ private:
     std::optional<from<int>> kept_;
 };
 
+struct fussy : gen_statem<fussy> {
+    struct only {};
+    using states = state_list<only>;
+    transition init(std::string how) {
+        if (how == "stop") return stop(exit_reason::shutdown("not now"));
+        if (how == "none") return keep_state();
+        return next_state(only{}).postpone();
+    }
+};
+
 /// What a fresh machine notes after it has got `events` at once.
 template <class F>
 lines after(simulation& sim, F act, duration how_long = 1h) {
@@ -241,6 +251,21 @@ TEST(GenStatem, OpensTheDoorForTheCodeAndLocksItAgain) {
             co_await stop(sup);
         });
         EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
+TEST(GenStatem, StartsOnlyWithAFirstState) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto r = co_await start<fussy>("f", std::string{"stop"});
+            EXPECT_EQ(r.error().text(), "not now");
+            r = co_await start<fussy>("f", std::string{"none"});
+            EXPECT_EQ(r.error().kind(), exit_kind::error);
+            r = co_await start<fussy>("f", std::string{"right"});
+            EXPECT_TRUE(r);
+            const auto status = co_await sys::get_status(*r);
+            EXPECT_FALSE(status.suspended);
+        });
     });
 }
 

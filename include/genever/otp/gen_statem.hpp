@@ -410,7 +410,7 @@ struct statem_tick final : message {
 ///         ...
 ///
 /// * `using states = state_list<...>`: the states are types. `init(args...)` gives the first one, or `next_state(it)` with
-///   actions, or a task of those.
+///   actions, or a task of those; `stop(why)` there makes the start fail.
 /// * `handle(State&, Event)`, and for all states that have none `handle(Event)`: checked at compile time, so each
 ///   event has a handler in each state. Public, plain functions or coroutines. The event is taken by value or (const)
 ///   reference. It returns void (the state is kept) or a `transition`; for a call the reply (the state is kept), or it takes
@@ -480,10 +480,17 @@ protected:
 public: // for the library
     template <class First>
     void genever_begin(First first) {
+        detail::statem_outcome o;
         if constexpr (std::is_same_v<First, transition>)
-            genever_statem.set_first(detail::statem_access::take(std::move(first)));
+            o = detail::statem_access::take(std::move(first));
         else
-            genever_statem.set_first(detail::statem_access::take(next_state(std::move(first))));
+            o = detail::statem_access::take(next_state(std::move(first)));
+        if (o.stop) {
+            this->genever_stop = std::move(o.stop);
+            return;
+        }
+        if (!o.next) throw std::logic_error("genever: a machine's init has to give its first state");
+        genever_statem.set_first(std::move(o));
         genever_statem.set_up(*this, &detail::enter_state<Derived>, [](std::uint64_t n) -> detail::message* {
             return detail::new_message<detail::statem_tick<Derived>>(n);
         });
