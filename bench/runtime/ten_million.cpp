@@ -120,23 +120,22 @@ int main(int argc, char** argv) {
         }
         at_last = bench::resident_bytes();
         const auto each = static_cast<double>(n);
-        std::printf("{\"processes\": %lld, \"workers\": %u,\n"
-                    " \"spawn_ns\": %.1f, \"wake_ns\": %.1f, \"end_ns\": %.1f,\n"
-                    " \"spawn_s\": %.3f, \"wake_s\": %.3f, \"end_s\": %.3f,\n"
-                    " \"bytes_parked\": %.1f, \"bytes_woken\": %.1f,\n"
-                    " \"resident_before\": %lld, \"resident_parked\": %lld, \"resident_woken\": %lld,\n"
-                    " \"resident_ended\": %lld, \"resident_without_runtime\": %lld,\n"
-                    " \"again_spawn_ns\": %.1f, \"again_wake_ns\": %.1f, \"again_end_ns\": %.1f,\n"
-                    " \"again_bytes_parked\": %.1f, \"again_resident_ended\": %lld}\n",
-                    static_cast<long long>(n), workers, r.spawn_s * 1e9 / each, r.wake_s * 1e9 / each,
-                    r.end_s * 1e9 / each, r.spawn_s, r.wake_s, r.end_s,
-                    static_cast<double>(r.parked - r.before) / each,
-                    static_cast<double>(r.woken - r.before) / each, static_cast<long long>(r.before),
-                    static_cast<long long>(r.parked), static_cast<long long>(r.woken),
-                    static_cast<long long>(r.ended), static_cast<long long>(at_last),
-                    again.spawn_s * 1e9 / each, again.wake_s * 1e9 / each, again.end_s * 1e9 / each,
-                    static_cast<double>(again.parked - again.before) / each,
-                    static_cast<long long>(again.ended));
+        std::printf(
+            "{\"processes\": %lld, \"workers\": %u,\n"
+            " \"spawn_ns\": %.1f, \"wake_ns\": %.1f, \"end_ns\": %.1f,\n"
+            " \"spawn_s\": %.3f, \"wake_s\": %.3f, \"end_s\": %.3f,\n"
+            " \"bytes_parked\": %.1f, \"bytes_woken\": %.1f,\n"
+            " \"resident_before\": %lld, \"resident_parked\": %lld, \"resident_woken\": %lld,\n"
+            " \"resident_ended\": %lld, \"resident_without_runtime\": %lld,\n"
+            " \"again_spawn_ns\": %.1f, \"again_wake_ns\": %.1f, \"again_end_ns\": %.1f,\n"
+            " \"again_bytes_parked\": %.1f, \"again_resident_ended\": %lld}\n",
+            static_cast<long long>(n), workers, r.spawn_s * 1e9 / each, r.wake_s * 1e9 / each,
+            r.end_s * 1e9 / each, r.spawn_s, r.wake_s, r.end_s,
+            static_cast<double>(r.parked - r.before) / each, static_cast<double>(r.woken - r.before) / each,
+            static_cast<long long>(r.before), static_cast<long long>(r.parked),
+            static_cast<long long>(r.woken), static_cast<long long>(r.ended), static_cast<long long>(at_last),
+            again.spawn_s * 1e9 / each, again.wake_s * 1e9 / each, again.end_s * 1e9 / each,
+            static_cast<double>(again.parked - again.before) / each, static_cast<long long>(again.ended));
     } catch (const std::exception& e) {
         std::fprintf(stderr, "ten_million: %s\n", e.what());
         return 1;

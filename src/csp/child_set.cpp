@@ -78,7 +78,9 @@ bool child_share::win() noexcept {
 }
 
 children_wait::children_wait(ref<child_set> s) noexcept : set_(std::move(s)) {
-    over = [](mail_waiter&, process&) { return true; }; // its ticket has been claimed: the last child has ended
+    over = [](mail_waiter&, process&) {
+        return true;
+    }; // its ticket has been claimed: the last child has ended
     may_leave = end_children;
 }
 

@@ -54,7 +54,8 @@ struct kept_call {
     std::tuple<Args...> args;
 
     template <class G, class... Given>
-    explicit kept_call(G&& g, Given&&... given) : f(std::forward<G>(g)), args(std::forward<Given>(given)...) {}
+    explicit kept_call(G&& g, Given&&... given)
+        : f(std::forward<G>(g)), args(std::forward<Given>(given)...) {}
     task<> operator()() { return std::apply(std::move(f), std::move(args)); }
 };
 template <class Kept>
