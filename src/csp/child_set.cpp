@@ -13,6 +13,22 @@ bool child_set::stop() noexcept {
     return true;
 }
 
+void child_set::abandon(std::exception_ptr why) noexcept {
+    bool first = false;
+    {
+        spin_guard g{lock_};
+        first = !stopped_ && !error_;
+        if (first) error_ = why;
+    }
+    if (first) on_failure(why);
+    stop();
+}
+
+bool child_set::all_have_ended() noexcept {
+    spin_guard g{lock_};
+    return running_ == 0;
+}
+
 child_share::child_share(child_set& s) noexcept : set_(&s) {
     s.add_reference();
     spin_guard g{s.lock_};
@@ -87,7 +103,9 @@ children_wait::children_wait(ref<child_set> s) noexcept : set_(std::move(s)) {
 bool children_wait::end_children(lending_waiter& w, process& p) noexcept {
     auto& self = static_cast<children_wait&>(w);
     child_set& set = *self.set_;
-    set.stop();
+    if (set.all_have_ended()) return true;
+    set.abandon(
+        std::make_exception_ptr(std::runtime_error("genever: the wait for these processes was ended")));
     spin_guard g{set.lock_};
     if (set.running_ == 0) return true;
     set.waiting_.remove(self.me_);

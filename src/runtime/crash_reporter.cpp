@@ -47,6 +47,10 @@ std::string to_json_members(const stall_report& r) {
     append_json_string(s, to_string(r.pid));
     s += ",\"label\":";
     append_json_string(s, r.label);
+    if (!r.names.empty()) {
+        s += ",\"name\":";
+        append_json_string(s, r.names.front());
+    }
     s += ",\"lasted_ms\":" + ms(r.lasted) + ",\"cpu_ms\":" + ms(r.cpu);
     s += r.in_system_call ? ",\"in_system_call\":true" : ",\"in_system_call\":false";
     return s;
@@ -82,9 +86,13 @@ void crash_reporter::take(crash_report r, std::uint64_t kind) { push({std::move(
 void crash_reporter::take(stall_report r) { push({std::move(r)}); }
 
 void crash_reporter::push(entry e) {
+    std::string kind;
+    const auto* const crash = std::get_if<crash_report>(&e.report);
+    if (crash) kind = headline(*crash);
     std::lock_guard g{lock_};
+    if (crash) kinds_.name(e.kind, std::move(kind));
     if (waiting_.size() >= most_waiting) {
-        ++left_out_;
+        left_out_ += 1 + (crash ? crash->repeated : 0);
         return;
     }
     waiting_.push_back(std::move(e));
@@ -95,12 +103,17 @@ void crash_reporter::push(entry e) {
 // Under the lock.
 void crash_reporter::start_thread() {
     if (thread_.joinable()) return;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are the main thread's
+    struct signals_blocked { // signals are the main thread's
+        sigset_t before;
+        signals_blocked() {
+            sigset_t all;
+            sigfillset(&all);
+            pthread_sigmask(SIG_SETMASK, &all, &before);
+        }
+        ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+    };
+    const signals_blocked for_the_thread;
     thread_ = std::thread{[this] { write_reports(); }};
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void crash_reporter::write_reports() {
@@ -114,15 +127,15 @@ void crash_reporter::write_reports() {
             something_.wait_for(g, std::chrono::nanoseconds{crash_kinds::interval / 2}, awaited);
         else
             something_.wait_for(g, std::chrono::seconds{1}, awaited);
-        tell_overdue(g, ending_);
         if (waiting_.empty()) {
-            if (ending_) break;
+            const bool last = ending_; // it may be set while a count is being told
+            tell_overdue(g, last);
+            if (last) break;
             continue;
         }
         const entry e = std::move(waiting_.front());
         waiting_.pop_front();
         const std::size_t left_out = waiting_.empty() ? std::exchange(left_out_, 0) : 0;
-        if (const auto* crash = std::get_if<crash_report>(&e.report)) kinds_.name(e.kind, headline(*crash));
         g.unlock();
         if (const auto* crash = std::get_if<crash_report>(&e.report))
             log::write(log::level::error, to_string(*crash), to_json_members(*crash));

@@ -118,10 +118,16 @@ void monitor::watch() noexcept {
         const std::int64_t now = core_.now();
         const bool relieved_some = !stuck_.empty();
         look_at_stuck(now);
-        for (unsigned i = 0; i < core_.workers(); ++i) awake |= look(core_.worker_at(i), now);
-        // A thread that was just being relieved may have left something behind without waking anybody. If it has ended
-        // by now, this is the first look that sees all it did.
-        if ((relieved_some || !stuck_.empty()) && core_.anything_left_behind()) core_.wake_idle_worker();
+        for (unsigned i = 0; i < core_.workers(); ++i) {
+            worker& w = core_.worker_at(i);
+            if (w.timers.has_pending()) w.timers.date();
+            awake |= look(w, now);
+        }
+        // What a worker comes to itself wakes nobody (decision 7): where that takes until now, others may help. And a thread
+        // that was just being relieved may have left something behind; if it has ended by now, this is the first look that
+        // sees all it did.
+        if (core_.anything_ready() || ((relieved_some || !stuck_.empty()) && core_.anything_left_behind()))
+            core_.wake_idle_worker();
         if (has_spares_ && now - last_handover_ > spares_kept) {
             core_.threads().keep_spares(0);
             has_spares_ = false;

@@ -160,6 +160,8 @@ public:
         return w.queue.length() != 0 || !shared_.looks_empty() || w.timers.has_pending() ||
                w.timers.next_event() <= now();
     }
+    /// Whether anything is ready anywhere that may be stolen.
+    bool anything_ready() const noexcept;
     /// Whether anything is ready anywhere, the slots that belong to their workers' running processes included.
     bool anything_left_behind() const noexcept;
     /// Wakes a sleeping worker to look for work. False when none sleeps.
@@ -186,7 +188,6 @@ private:
     obeyed obey(process& p);
     void kill(process& p);
     void end(process& p);
-    bool anything_ready() const noexcept;
 
     fault_handlers faults_; // first: before any thread, until after the last
     std::vector<std::unique_ptr<worker>> workers_;

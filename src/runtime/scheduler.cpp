@@ -163,11 +163,9 @@ void runtime_core::work(thread_state& t) {
         stop_searching(t);
         run(t, *p);
     }
-    if (std::exchange(t.searching, false)) {
-        searching_.fetch_sub(1, std::memory_order_acq_rel);
-        look_after_write();
-        if (anything_ready()) notify_one();
-    }
+    if (std::exchange(t.searching, false)) searching_.fetch_sub(1, std::memory_order_acq_rel);
+    look_after_write();
+    if (anything_left_behind()) notify_one(); // relieved: what it made ready woke nobody
 }
 
 void runtime_core::stop_threads() noexcept {

@@ -34,7 +34,8 @@ struct thread_state {
     bool helper = false;  // it runs no processes: what it makes ready is others' to run
     bool outside = false; // the simulation's, while it runs a blocking call as if it were the pool's
     bool searching = false;
-    unsigned tick = 0;
+    unsigned tick =
+        ~0U; // it looks at everything in its first round: the one before it may have been stuck for long
     unsigned lifo_streak = 0;
     std::uint64_t random = 0x9E3779B97F4A7C15ULL;
 

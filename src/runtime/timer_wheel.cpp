@@ -28,14 +28,20 @@ timer_wheel::timer_wheel(unsigned shift, std::int64_t (*clock)() noexcept) noexc
 
 timer_wheel::~timer_wheel() {
     date_pending(0);
+    // All are off the wheel before the first value goes: it may own another one's timer_ref, and cancel that.
+    list entries;
     for (auto& level : wheel_) {
         for (list& l : level) {
             while (timer_node* t = l.first) {
                 l.first = t->next;
-                const auto keep = t->what == timer_node::action::entry ? hold_entry(*t) : ref<timer_entry>{};
+                if (t->what == timer_node::action::entry) append(entries, *t);
                 t->armed.store(false, std::memory_order_release);
             }
         }
+    }
+    while (timer_node* t = entries.first) {
+        entries.first = t->next;
+        const auto last = hold_entry(*t);
     }
 }
 
@@ -107,6 +113,13 @@ void timer_wheel::date_pending(std::int64_t now) noexcept {
         insert(*t, later(time_point{duration{now}}, duration{t->deadline}).time_since_epoch().count());
         t = following;
     }
+}
+
+void timer_wheel::date() noexcept {
+    if (!clock_) return;
+    spin_guard g{lock_};
+    date_pending(0);
+    next_.store(compute_next(), std::memory_order_relaxed);
 }
 
 bool timer_wheel::retarget(timer_node& t, wait_ticket ticket) noexcept {

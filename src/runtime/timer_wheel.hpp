@@ -40,6 +40,9 @@ public:
     /// Fires all that is due at `now`. Returns how many.
     std::size_t expire(std::int64_t now);
 
+    /// Tells those that wait to be told the time the time.
+    void date() noexcept;
+
     /// How many timers are armed, and how late those that fired were, beyond their tick; nanoseconds.
     struct counts {
         std::size_t armed = 0;

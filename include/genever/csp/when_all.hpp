@@ -19,6 +19,9 @@ template <class... Ts>
 class [[nodiscard("co_await it")]] when_all_awaiter : public concurrent_wait {
     struct state : strict_child_set {
         std::tuple<std::optional<value_or_unit<Ts>>...> results;
+        void drop_results() noexcept override {
+            std::apply([](auto&... r) { (r.reset(), ...); }, results);
+        }
     };
     static constexpr bool nothing = (std::is_void_v<Ts> && ...);
     using result = std::conditional_t<nothing, void, std::tuple<value_or_unit<Ts>...>>;
@@ -30,10 +33,13 @@ public:
     template <task_promise_type P>
     bool await_suspend(std::coroutine_handle<P> h) {
         auto& s = static_cast<state&>(*this->set_);
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            (start_child<whose::all>(s, std::move(std::get<I>(work_)), &std::get<I>(s.results), I, nullptr),
-             ...);
-        }(std::index_sequence_for<Ts...>{});
+        this->start([&] {
+            [&]<std::size_t... I>(std::index_sequence<I...>) {
+                (start_child<whose::all>(s, std::move(std::get<I>(work_)), &std::get<I>(s.results), I,
+                                         nullptr),
+                 ...);
+            }(std::index_sequence_for<Ts...>{});
+        });
         return this->suspend(static_cast<process&>(*h.promise().self), h);
     }
     result await_resume() {
@@ -51,6 +57,7 @@ template <class T>
 class [[nodiscard("co_await it")]] when_all_vector_awaiter : public concurrent_wait {
     struct state : strict_child_set {
         std::vector<std::optional<value_or_unit<T>>> results;
+        void drop_results() noexcept override { results.clear(); }
     };
     using result = std::conditional_t<std::is_void_v<T>, void, std::vector<value_or_unit<T>>>;
 
@@ -61,9 +68,11 @@ public:
     template <task_promise_type P>
     bool await_suspend(std::coroutine_handle<P> h) {
         auto& s = static_cast<state&>(*this->set_);
-        s.results.resize(work_.size());
-        for (std::size_t i = 0; i < work_.size(); ++i)
-            start_child<whose::all>(s, std::move(work_[i]), &s.results[i], i, nullptr);
+        this->start([&] {
+            s.results.resize(work_.size());
+            for (std::size_t i = 0; i < work_.size(); ++i)
+                start_child<whose::all>(s, std::move(work_[i]), &s.results[i], i, nullptr);
+        });
         return this->suspend(static_cast<process&>(*h.promise().self), h);
     }
     result await_resume() {

@@ -21,6 +21,9 @@ template <class... Ts>
 class [[nodiscard("co_await it")]] when_any_awaiter : public concurrent_wait {
     struct state : strict_child_set {
         std::tuple<std::optional<value_or_unit<Ts>>...> results;
+        void drop_results() noexcept override {
+            std::apply([](auto&... r) { (r.reset(), ...); }, results);
+        }
         std::size_t winner = 0;
     };
     using result = std::variant<value_or_unit<Ts>...>;
@@ -32,11 +35,13 @@ public:
     template <task_promise_type P>
     bool await_suspend(std::coroutine_handle<P> h) {
         auto& s = static_cast<state&>(*this->set_);
-        [&]<std::size_t... I>(std::index_sequence<I...>) {
-            (start_child<whose::first>(s, std::move(std::get<I>(work_)), &std::get<I>(s.results), I,
-                                       &s.winner),
-             ...);
-        }(std::index_sequence_for<Ts...>{});
+        this->start([&] {
+            [&]<std::size_t... I>(std::index_sequence<I...>) {
+                (start_child<whose::first>(s, std::move(std::get<I>(work_)), &std::get<I>(s.results), I,
+                                           &s.winner),
+                 ...);
+            }(std::index_sequence_for<Ts...>{});
+        });
         return this->suspend(static_cast<process&>(*h.promise().self), h);
     }
     result await_resume() {
@@ -60,6 +65,7 @@ template <class T>
 class [[nodiscard("co_await it")]] when_any_vector_awaiter : public concurrent_wait {
     struct state : strict_child_set {
         std::vector<std::optional<value_or_unit<T>>> results;
+        void drop_results() noexcept override { results.clear(); }
         std::size_t winner = 0;
     };
     using result =
@@ -74,9 +80,11 @@ public:
     template <task_promise_type P>
     bool await_suspend(std::coroutine_handle<P> h) {
         auto& s = static_cast<state&>(*this->set_);
-        s.results.resize(work_.size());
-        for (std::size_t i = 0; i < work_.size(); ++i)
-            start_child<whose::first>(s, std::move(work_[i]), &s.results[i], i, &s.winner);
+        this->start([&] {
+            s.results.resize(work_.size());
+            for (std::size_t i = 0; i < work_.size(); ++i)
+                start_child<whose::first>(s, std::move(work_[i]), &s.results[i], i, &s.winner);
+        });
         return this->suspend(static_cast<process&>(*h.promise().self), h);
     }
     result await_resume() {

@@ -29,13 +29,17 @@ public:
 
     /// Kills all children, each at its next suspension point, and lets none start any more. False: it was done before.
     bool stop() noexcept;
+    /// Fails, unless it has failed before, and stops.
+    void abandon(std::exception_ptr why) noexcept;
+    /// Whether no child is left.
+    bool all_have_ended() noexcept;
     /// The first failure, when all have ended.
     std::exception_ptr error() const noexcept { return error_; }
 
 protected:
     child_set() noexcept = default;
 
-    /// After the first failure, in the process that failed.
+    /// After the first failure, in the process that failed, or in the one whose wait is destroyed.
     virtual void on_failure(const std::exception_ptr&) noexcept {}
 
 private:

@@ -21,6 +21,9 @@ using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
 /// A set that is stopped as soon as one child has failed.
 struct strict_child_set : child_set {
+    /// When all have ended. What they gave may refer to the frames of whoever waits, and goes before those, though a child
+    /// on another thread may hold the last reference to the set.
+    virtual void drop_results() noexcept = 0;
     void on_failure(const std::exception_ptr&) noexcept override { stop(); }
 };
 
@@ -60,10 +63,22 @@ void start_child(child_set& set, task<T> work, std::optional<value_or_unit<T>>* 
 class concurrent_wait : public children_wait {
 public:
     using children_wait::children_wait;
-    ~concurrent_wait() { set_->stop(); }
+    ~concurrent_wait() {
+        set_->stop();
+        if (set_->all_have_ended()) static_cast<strict_child_set&>(*set_).drop_results();
+    }
     bool await_ready() const noexcept { return false; }
 
 protected:
+    /// Starts the children. If one cannot be started, the wait still is one for those before it.
+    template <class Start>
+    void start(Start start_all) noexcept {
+        try {
+            start_all();
+        } catch (...) {
+            set_->abandon(std::current_exception());
+        }
+    }
     void rethrow() const {
         if (auto e = set_->error()) std::rethrow_exception(e);
     }
