@@ -180,6 +180,8 @@ heart::heart(heart_orders orders) : orders_(std::move(orders)), notify_(std::get
         return name.starts_with("GENEVER_HEART") || name == "NOTIFY_SOCKET" || name == "WATCHDOG_USEC" ||
                name == "WATCHDOG_PID" || name.starts_with("LISTEN_");
     });
+    // Whoever started us may ignore it, and that outlives an exec: then nobody's end would ever be heard of.
+    std::signal(SIGCHLD, SIG_DFL);
     sigset_t taken;
     sigemptyset(&taken);
     for (int s : {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2}) sigaddset(&taken, s);
@@ -200,7 +202,7 @@ int heart::beat() {
         take_signals();
         for (auto& s : services_) hear(*s);
         reap();
-        if (!code_) look();
+        look();
         if (stopping_ && services_.empty()) finish(0);
         if (code_ && services_.empty()) return *code_;
     }
@@ -478,7 +480,7 @@ void heart::look() {
             kill_service(*s, "hangs: it has shown no progress for " + milliseconds(options_.hang_timeout));
         if (s->end_watch && s->end_watch->late(now)) kill_service(*s, "does not end");
     }
-    if (restart_at_ && *restart_at_ <= now) restart();
+    if (!code_ && restart_at_ && *restart_at_ <= now) restart();
     const service* s = find(role::current);
     if (s && s->up_since && now - *s->up_since > unused_limit) listeners_.close_unused(now - unused_limit);
     if (manager_limit_ && now - told_manager_ >= *manager_limit_ / 2) {
@@ -496,7 +498,7 @@ int heart::patience() const {
         if (s->watch) d = std::min(d, s->watch->look_every());
         if (s->end_watch) d = std::min(d, s->end_watch->look_every());
     }
-    if (restart_at_) d = std::min(d, *restart_at_ - now);
+    if (restart_at_ && !code_) d = std::min(d, *restart_at_ - now);
     if (manager_limit_) d = std::min(d, told_manager_ + *manager_limit_ / 2 - now);
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(d, duration{0})).count());
 }

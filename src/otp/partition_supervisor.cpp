@@ -51,11 +51,14 @@ task<start_result> start_link(partition_supervisor s, std::string name) {
     const std::size_t n = s.partitions() != 0 ? s.partitions() : home.workers();
     std::vector<child_spec> children;
     for (std::size_t i = 0; i < n; ++i) children.push_back(s.make()(numbered(name, i), i));
+    // Before the children start: they may ask for it. A start that is refused changes nothing for the one that has the name.
+    const std::size_t before = the_table().get(&home, name);
     the_table().set(&home, name, n);
     supervisor spec{strategy::one_for_one, std::move(children)};
     spec.max_restarts(s.max_restarts()).period(s.period());
-    auto starting = start_link(std::move(spec), std::move(name));
+    auto starting = start_link(std::move(spec), name);
     auto r = co_await std::move(starting);
+    if (!r) the_table().set(&home, name, before);
     co_return r;
 }
 

@@ -21,6 +21,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <poll.h>
 #include <string_view>
@@ -144,9 +145,13 @@ struct open_gate {};
 task<> beat(std::shared_ptr<detail::overseer> overseer) {
     const duration every = overseer->beat_every();
     for (;;) {
-        spawn([to = self()] { send(to, alive{}); });
-        co_await receive([](alive) {});
-        overseer->beat();
+        try {
+            spawn([to = self()] { send(to, alive{}); });
+            co_await receive([](alive) {});
+            overseer->beat();
+        } catch (const std::bad_alloc&) {
+            // One beat is missed: there may be memory for the next.
+        }
         co_await sleep_for(every);
     }
 }

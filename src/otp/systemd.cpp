@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <utility>
@@ -43,6 +44,8 @@ notify_socket::notify_socket(const char* path) noexcept {
     const std::size_t size = offsetof(sockaddr_un, sun_path) + length + (path[0] == '/' ? 1 : 0);
     address_.assign(reinterpret_cast<const char*>(&a), size);
     fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const timeval limit{.tv_sec = 2, .tv_usec = 0};
+    if (fd_ >= 0) ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
 notify_socket::notify_socket(notify_socket&& o) noexcept
@@ -56,8 +59,10 @@ void notify_socket::tell(std::string_view lines) const noexcept {
     if (fd_ < 0) return;
     sockaddr_un a;
     std::memcpy(&a, address_.data(), address_.size());
-    ::sendto(fd_, lines.data(), lines.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
-             reinterpret_cast<const sockaddr*>(&a), static_cast<socklen_t>(address_.size()));
+    // A beat may be lost, what happens once may not: that waits for room, as long as the socket's send timeout says.
+    const int beat = lines.starts_with("WATCHDOG=1") ? MSG_DONTWAIT : 0;
+    ::sendto(fd_, lines.data(), lines.size(), beat | MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&a),
+             static_cast<socklen_t>(address_.size()));
 }
 
 std::optional<duration> watchdog_limit(const environment& get, pid_t self) {

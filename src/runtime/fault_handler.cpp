@@ -113,12 +113,19 @@ void find_modules() noexcept {
 constinit std::atomic<bool> refused{false}; // by code that they could not leave soundly
 
 /// What is known before any fault: whether user code, the runtime's and the C library's can be told apart at all.
+/// Whether a library is there that is not part of the program: linked statically, its code could not be told from ours.
+bool is_apart(const range& library) noexcept {
+    return !library.empty() && !code.own.contains(library.low) && !code.program.contains(library.low);
+}
+
 bool can_throw() noexcept {
     return GENEVER_THROWS_FAULTS != 0 && !refused.load(std::memory_order_relaxed) && !code.runtime.empty() &&
-           !code.c.empty() && !code.own.contains(code.c.low) && !code.program.contains(code.c.low);
+           is_apart(code.c) && is_apart(code.standard);
 }
 
 // ---- what happened
+
+constexpr std::uintptr_t room_to_throw = 32 * 1024; // of stack, for the landing and the unwinder
 
 enum class refusal : std::uint8_t {
     none,
@@ -364,6 +371,7 @@ refusal ask(const thread_state& t, const fault& f, question& q) noexcept {
     constexpr std::uintptr_t most = 64 * 1024 * 1024;
     q.low = t.stack_low ? to_address(t.stack_low) : q.run_frame - most;
     if (f.sp < q.low || f.sp >= q.run_frame) return refusal::other_stack;
+    if (f.sp - q.low < room_to_throw) return refusal::stack_overflow;
     q.pc = f.pc;
     _Unwind_Backtrace(ask_frame, &q);
     return q.answer;

@@ -53,7 +53,7 @@ public:
         --left_;
         answer_when_complete();
     }
-    void handle(const down&) { this->stop(); }
+    void handle(const down&) { this->stop(exit_kind::shutdown); } // with those who ask, by their links
 
 private:
     void answer_when_complete() {

@@ -201,6 +201,7 @@ public:
     using out_event = event;
     using out = detail::outlet<event>;
     struct notify {};
+    struct poll_is_due {}; // its own timer's: a notify in between starts no second one
 
     template <class... Args>
         requires std::is_constructible_v<S, Args...>
@@ -211,7 +212,8 @@ public:
         out_.add_demand(m);
         return serve();
     }
-    task<> handle(notify) {
+    task<> handle(notify) { return serve(); }
+    task<> handle(poll_is_due) {
         polling_ = false;
         return serve();
     }
@@ -239,7 +241,7 @@ private:
         if constexpr (detail::polls_again<S>) {
             if (out_.demand() == 0 || polling_) co_return;
             polling_ = true;
-            this->send_after(S::poll_again, notify{});
+            this->send_after(S::poll_again, poll_is_due{});
         }
     }
 
