@@ -125,8 +125,6 @@ bool can_throw() noexcept {
 
 // ---- what happened
 
-constexpr std::uintptr_t room_to_throw = 32 * 1024; // of stack, for the landing and the unwinder
-
 enum class refusal : std::uint8_t {
     none,
     not_built,
@@ -371,6 +369,7 @@ refusal ask(const thread_state& t, const fault& f, question& q) noexcept {
     constexpr std::uintptr_t most = 64 * 1024 * 1024;
     q.low = t.stack_low ? to_address(t.stack_low) : q.run_frame - most;
     if (f.sp < q.low || f.sp >= q.run_frame) return refusal::other_stack;
+    constexpr std::uintptr_t room_to_throw = 32 * 1024; // of stack, for the landing and the unwinder
     if (f.sp - q.low < room_to_throw) return refusal::stack_overflow;
     q.pc = f.pc;
     _Unwind_Backtrace(ask_frame, &q);
