@@ -161,15 +161,6 @@ class Handlers(CrashTest):
         before = service.tree()
         done = threading.Event()
 
-        def good(target):
-            answered = 0
-            with service.connect(timeout=15) as connection:
-                while not done.is_set() or answered < 20:
-                    answer = connection.get(target)
-                    self.assertEqual(answer.status, 200, answer)
-                    answered += 1
-            return answered
-
         def crashing(count):
             with service.connect(timeout=15) as connection:
                 for _ in range(count):
@@ -177,7 +168,7 @@ class Handlers(CrashTest):
 
         targets = ("/ping", "/plaintext", "/users/1/posts/2", "/hits/10.0.0.1", "/work?us=100")
         with concurrent.futures.ThreadPoolExecutor(len(targets) + 2) as pool:
-            goods = [pool.submit(good, target) for target in targets]
+            goods = [pool.submit(service.answers_until, done, target) for target in targets]
             try:
                 for crash in [pool.submit(crashing, 100), pool.submit(crashing, 100)]:
                     crash.result(timeout=45)

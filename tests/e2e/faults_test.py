@@ -77,15 +77,6 @@ class Thrown(FaultsTest):
         service = self.start(GENEVER_WORKERS=2)
         done = threading.Event()
 
-        def good(target):
-            answered = 0
-            with service.connect(timeout=15) as connection:
-                while not done.is_set() or answered < 20:
-                    answer = connection.get(target)
-                    self.assertEqual(answer.status, 200, answer)
-                    answered += 1
-            return answered
-
         def faulting(target):
             with service.connect(timeout=15) as connection:
                 for _ in range(100):
@@ -94,7 +85,7 @@ class Thrown(FaultsTest):
         goods = ("/ping", "/plaintext", "/hits/10.0.0.1", "/work?us=100")
         bads = 2 * list(FUNCTIONS) + ["/panic"]
         with concurrent.futures.ThreadPoolExecutor(len(goods) + len(bads)) as pool:
-            running = [pool.submit(good, target) for target in goods]
+            running = [pool.submit(service.answers_until, done, target) for target in goods]
             try:
                 for bad in [pool.submit(faulting, target) for target in bads]:
                     bad.result(timeout=45)

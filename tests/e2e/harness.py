@@ -264,6 +264,26 @@ class Showcase:
         walk(answer.json())
         return nodes
 
+    def answers_until(self, done, target, least=20):
+        """Asks for one target over one connection, until `done` is set, but `least` times: each time the answer is 200."""
+        answered = 0
+        with self.connect(timeout=15) as connection:
+            while not done.is_set() or answered < least:
+                answer = connection.get(target)
+                if answer.status != 200:
+                    raise AssertionError(answer)
+                answered += 1
+        return answered
+
+    def refuses(self):
+        """Whether a new connection gets no answer."""
+        try:
+            with self.connect(timeout=1) as connection:
+                connection.get("/ping")
+                return False
+        except (OSError, Truncated):
+            return True
+
     def send_sigterm(self):
         self.process.send_signal(signal.SIGTERM)
 

@@ -282,15 +282,7 @@ class Stop(HeartTest):
         time.sleep(0.1)
         service.send_sigterm()
 
-        def refused():
-            try:
-                with service.connect(timeout=1) as connection:
-                    connection.get("/ping")
-                    return False
-            except (OSError, Truncated):
-                return True
-
-        eventually(refused, "a new connection is refused", 1.2)
+        eventually(service.refuses, "a new connection is refused", 1.2)
         self.assertEqual(slow.read().status, 200)
         self.assert_ends(service)
 

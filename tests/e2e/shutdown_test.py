@@ -121,15 +121,7 @@ class InFlight(ShutdownTest):
         [slow] = self.in_flight(service, "/work?us=1500000")
         service.send_sigterm()
 
-        def refused():
-            try:
-                with service.connect(timeout=1) as connection:
-                    connection.get("/ping")
-                    return False
-            except (OSError, Truncated):
-                return True
-
-        eventually(refused, "a new connection is refused", 1.2)
+        eventually(service.refuses, "a new connection is refused", 1.2)
         self.assertIsNone(service.process.poll(), "ended while a request was in flight")
         self.assertEqual(slow.read().status, 200)
         self.assert_ends(service)
