@@ -6,6 +6,8 @@
 #include <genever/base/exit_reason.hpp>
 #include <genever/http/log_text.hpp>
 #include <genever/otp/run.hpp>
+#include <genever/runtime/for_peer.hpp>
+#include <genever/runtime/process.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
 
@@ -28,6 +30,8 @@ constexpr duration linger_time = 1s;
 constexpr std::size_t linger_bytes = 1024 * 1024;
 // How long a client whose request has begun may pause once the server drains.
 constexpr duration drain_patience = 2s;
+// How long a client may keep a worker with requests that it has sent together before others have their turn.
+constexpr duration longest_turn = 1ms;
 // How much of a body that no handler wanted is read in order to keep the connection.
 constexpr std::size_t discard_bytes = 256 * 1024;
 // Responses to pipelined requests go out together up to this size.
@@ -52,6 +56,7 @@ connection::connection(server_state::presence presence, pid connections, net::un
       options_(server_.options), connections_(connections), peer_text_(std::move(peer)),
       stream_(std::move(fd)), member_(server_, stream_.io()), parser_(options_.limits) {
     peer_ = peer_text_;
+    handled_at_ = presence_.accepted_at();
 }
 
 // Beyond the link's reach the connection still counts (presence_), so every drain of the server waits for it.
@@ -101,6 +106,8 @@ bool connection::may_keep_alive(bool head_in_use) {
 }
 
 void connection::begin_request() noexcept {
+    class_ = nullptr;
+    refused_ = refusal::none;
     response_.clear();
     body_.clear();
     body_asked_ = !request_.expect_continue;
@@ -158,12 +165,22 @@ task<> connection::serve() {
                 }
             }
             drained_ = false; // an edge, or the nudge of a drain: look
+            fresh_turn_ = true;
         }
         if (gone || close_) break;
 
         // ---- the handler, behind the barrier
         begin_request();
+        if (had_its_turn()) {
+            if (!out_.empty() && !flush_now()) {
+                const bool sent = co_await flush();
+                if (!sent) co_return;
+            }
+            co_await yield();
+            fresh_turn_ = true;
+        }
         std::exception_ptr thrown;
+        std::expected<void, work_ended> finished{};
         try {
             task<> handling = options_.handler(*this);
             if (!handling.empty()) {
@@ -172,19 +189,41 @@ task<> connection::serve() {
                     const bool sent = co_await flush();
                     if (!sent) co_return;
                 }
-                co_await std::move(handling);
+                const gone_when gone =
+                    options_.half_closed_clients ? gone_when::broken : gone_when::half_closed;
+                finished = co_await for_peer(stream_.io(), gone, handler_deadline(), std::move(handling));
+                handled_at_ = now();
+                fresh_turn_ = true;
+                if (finished) permit_.finish(handled_at_);
             }
         } catch (...) {
             thrown = std::current_exception();
         }
+        permit_.give_back();
+        if (!finished && finished.error() == work_ended::peer_gone) {
+            server_.admission.count(refusal::client_gone);
+            co_return;
+        }
+        if (!finished && !answer_timeout()) co_return;
         if (thrown) {
             const bool recovered = recover(thrown);
             thrown = nullptr;
             if (!recovered) co_return;
         }
+        if (refused_ != refusal::none) {
+            if (const time_point when = note_refusal(); when > handled_at_) {
+                if (!out_.empty() && !flush_now()) {
+                    const bool sent = co_await flush();
+                    if (!sent) co_return;
+                }
+                co_await sleep_until(when);
+                handled_at_ = when;
+                fresh_turn_ = true;
+            }
+        }
 
         // ---- the response, then what is left of the body
-        const bool keep_alive = finish_response();
+        const bool keep_alive = refused_ != refusal::none ? append_refusal() : finish_response();
         if (!keep_alive) close_ = true;
         if (!body_done_ && !close_) {
             const bool passed = co_await discard_body();
@@ -203,6 +242,65 @@ task<> connection::serve() {
     }
     co_await linger();
 }
+
+// ---- admission
+
+// Decided before anything is done for the request, and again before each: a handler that asks twice is told the same.
+bool connection::admit(traffic_class& c) {
+    if (class_) return refused_ == refusal::none;
+    class_ = &c;
+    const time_point time = now();
+    // Behind its predecessor on this connection a request does not wait for the server.
+    const admission_control::asker a{
+        .client = presence_.client(),
+        .waits_since = std::max(stream_.io().readable_since(), handled_at_),
+        .in_reserve = presence_.in_reserve(),
+    };
+    handled_at_ = time;
+    if (std::exchange(fresh_turn_, false)) turn_began_ = time;
+    refused_ = server_.admission.admit(c, a, time, permit_);
+    return refused_ == refusal::none;
+}
+
+// Whether others are to have theirs: a client can send many requests together.
+bool connection::had_its_turn() const noexcept {
+    return !fresh_turn_ && handled_at_ - turn_began_ > longest_turn;
+}
+
+time_point connection::handler_deadline() const noexcept {
+    const duration limit = class_ && class_->settings.handler_timeout ? *class_->settings.handler_timeout
+                                                                      : options_.handler_timeout;
+    return later(handled_at_, limit);
+}
+
+// The request was not admitted: when to tell.
+time_point connection::note_refusal() noexcept {
+    server_.admission.count(refused_);
+    return server_.admission.answer_refusal_at(handled_at_);
+}
+
+// Tells. Whether the connection goes on.
+bool connection::append_refusal() {
+    if (!body_done_ && !body_asked_) close_ = true; // see finish_response
+    if (refused_ == refusal::reserved) close_ = true;
+    const bool keep_alive = may_keep_alive(false);
+    out_ += server_.admission.text().get(!keep_alive, request_.method == method::head,
+                                         request_.minor_version == 0);
+    return keep_alive;
+}
+
+// The handler's time is up, and it has been destroyed. False: its response has begun.
+bool connection::answer_timeout() {
+    server_.admission.count(refusal::handler_timeout);
+    if (head_sent_) return false;
+    response_.clear();
+    response_.status = 503;
+    response_.set("Content-Type", "application/json; charset=utf-8");
+    response_.body = R"({"error":{"status":503,"message":"the request took too long"}})";
+    return true;
+}
+
+// ---- the head
 
 // Whether the verdict on the buffered bytes is clear: a request, or its refusal. Sets the deadline at the first look.
 bool connection::parse_head(time_point& deadline) {
@@ -272,6 +370,16 @@ void connection::refuse(int status, std::string_view reason) {
 
 // ---- the body
 
+// How long the client may be waited for, now, when so many bytes have come and it has been waited for so long.
+duration connection::body_patience(std::size_t come, duration waited) const noexcept {
+    if (options_.body_rate == 0) return infinity;
+    const std::chrono::duration<double> share{static_cast<double>(come) /
+                                              static_cast<double>(options_.body_rate)};
+    const std::chrono::duration<double> left = options_.body_grace + share - waited;
+    if (left >= options_.body_timeout) return options_.body_timeout;
+    return std::max(duration::zero(), std::chrono::duration_cast<duration>(left));
+}
+
 // Room for more of the body. The head stays where it is.
 std::span<char> connection::body_room() {
     if (body_apart_) return body_in_.room();
@@ -304,9 +412,12 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
     if (close_) co_return std::unexpected(body_error::disconnected);
     if (request_.content_length.value_or(0) > limit) co_return fail(body_error::too_large);
     const time_point deadline = later(now(), options_.body_timeout);
+    std::size_t come = 0;
+    duration waited{};
     for (;;) {
         input_buffer& source = body_source();
         const body_result b = parser_.body(source.bytes());
+        come += b.consumed;
         if (b.error) co_return fail(body_error::malformed);
         if (parser_.announced_body() > limit || body_.size() + b.piece.size() > limit)
             co_return fail(body_error::too_large);
@@ -326,7 +437,10 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
             if (!sent) sent = co_await flush();
             if (!sent) co_return fail(body_error::disconnected);
         }
-        const fill f = co_await wait_for_bytes(body_room(), deadline);
+        const time_point since = now();
+        const fill f = co_await wait_for_bytes(body_room(),
+                                               std::min(deadline, later(since, body_patience(come, waited))));
+        waited += now() - since;
         if (f == fill::timeout) co_return fail(body_error::timeout);
         if (f == fill::end) co_return fail(body_error::disconnected);
     }
@@ -335,6 +449,7 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
 // The handler did not want the body: reads past it, within reason, so that the connection can go on.
 task<bool> connection::discard_body() {
     std::size_t passed = 0;
+    duration waited{};
     const time_point deadline = later(now(), options_.body_timeout);
     for (;;) {
         input_buffer& source = body_source();
@@ -351,7 +466,10 @@ task<bool> connection::discard_body() {
         bool sent = out_.empty() || flush_now(); // the client may wait for it
         if (!sent) sent = co_await flush();
         if (!sent) co_return false;
-        const fill f = co_await wait_for_bytes(body_room(), deadline);
+        const time_point since = now();
+        const fill f = co_await wait_for_bytes(
+            body_room(), std::min(deadline, later(since, body_patience(passed, waited))));
+        waited += now() - since;
         if (f != fill::bytes) co_return false;
     }
 }

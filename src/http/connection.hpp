@@ -3,9 +3,10 @@
 //        ┌──────────────── keep-alive ───────────────────┐
 //        ▼                                                │
 //      idle ──bytes──▶ head ──complete──▶ handling ──▶ responding ──close──▶ lingering ──▶ end
-//        │               │ failed, late                     ▲                    ▲
-//        └─ drain, late, │ ─────────── error response ──────┴────────────────────┘
-//           peer gone ─▶ end
+//        │               │ failed, late    │    │ late, refused  ▲              ▲
+//        └─ drain, late, │                 │    └────── 503 ─────┤              │
+//           peer gone    └───────── error response ──────────────┴──────────────┘
+//              └─▶ end ◀────── peer gone ──┘
 //
 // All of it is one process, linked to the server's `connections` unless it has been detached. The handler runs in it, behind a barrier: what it throws becomes a 500 and a crash
 // report, and the connection goes on.
@@ -31,6 +32,8 @@ public:
     /// Serves requests until the connection ends.
     task<> serve();
 
+    bool admit(traffic_class& c) override;
+    bool admit() override { return admit(server_.admission.other()); }
     using exchange::read_body;
     task<std::expected<std::string_view, body_error>> read_body(std::size_t limit) override;
     task<std::expected<std::string_view, body_error>> read_body() override;
@@ -51,6 +54,13 @@ private:
     /// `head_in_use`: the handler may still look at the request.
     bool may_keep_alive(bool head_in_use);
 
+    // The handler.
+    bool had_its_turn() const noexcept;
+    time_point handler_deadline() const noexcept;
+    time_point note_refusal() noexcept;
+    bool append_refusal();
+    bool answer_timeout();
+
     // What comes after the handler.
     bool recover(const std::exception_ptr& thrown);
     bool finish_response();
@@ -59,6 +69,7 @@ private:
     void refuse(int status, std::string_view reason);
 
     // The body.
+    duration body_patience(std::size_t come, duration waited) const noexcept;
     std::span<char> body_room();
     input_buffer& body_source() noexcept { return body_apart_ ? body_in_ : in_; }
 
@@ -87,6 +98,14 @@ private:
     std::size_t written_ = 0;   // of out_
     std::uint64_t flushed_ = 0; // bytes since the last request's begin, without those of out_
     duration waited_{};         // for the client to read, since then
+
+    // Admission.
+    admission_control::permit permit_;
+    const traffic_class* class_ = nullptr; // of the request that was admitted; null: it did not ask
+    time_point handled_at_{};              // when the last request began to be handled, or had been
+    time_point turn_began_{};              // the first one's of those between which nothing was waited for
+    bool fresh_turn_ = true;               // something has been waited for since the last one
+    refusal refused_ = refusal::none;
 
     bool drained_ = false; // the last read gave less than it could have: there is nothing until the next edge
     bool body_apart_ = false;

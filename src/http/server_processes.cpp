@@ -10,6 +10,7 @@
 #include <genever/runtime/time.hpp>
 
 #include <algorithm>
+#include <sys/socket.h>
 
 namespace genever::http {
 
@@ -57,6 +58,40 @@ task<> connections_process(std::shared_ptr<server_state> server, pid parent) {
 
 // ---- the listener
 
+/// Whom an address belongs to, for the limits.
+client_key client_of(const net::endpoint& peer) noexcept {
+    const auto bytes = peer.bytes();
+    client_key k = bytes.size() == 4 ? 0xFFFF'FFFF : 0; // ffff:ffff::/32 is nobody's (RFC 4291 section 2.4)
+    for (const std::uint8_t b : bytes.first(bytes.size() == 4 ? 4 : 8)) k = k << 8 | b;
+    return k;
+}
+
+/// Answers and ends a connection for which there is no room, with no process of its own. The answer is lost where the system
+/// has no room for it at once, or where the client has sent more than is read here.
+void turn_away(net::unique_fd fd, const admission_control& admission) noexcept {
+    const std::string_view answer = admission.text().get(true, false, false);
+    [[maybe_unused]] auto sent = ::send(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::shutdown(fd.get(), SHUT_WR);
+    char passed[4096]; // what stays unread would make the close a reset, which destroys the answer
+    [[maybe_unused]] auto read = ::recv(fd.get(), passed, sizeof passed, MSG_DONTWAIT);
+}
+
+/// How many connections may still be accepted: an even rate of them, and up to a batch at once.
+class accept_pace {
+public:
+    explicit accept_pace(std::uint32_t rate) noexcept : step_(rate == 0 ? 0 : 1'000'000'000 / rate) {}
+    /// After one has been accepted: how long to wait before the next.
+    duration pause(time_point now) noexcept {
+        if (step_ == 0) return duration{0};
+        due_ = std::max(due_, now) + duration{step_};
+        return due_ - now > accept_batch * duration{step_} ? due_ - now : duration{0};
+    }
+
+private:
+    duration::rep step_;
+    time_point due_{};
+};
+
 /// Accepts for ever. An error that lasts (no descriptors left) is reported once and waited out: the connections wait in
 /// the backlog meanwhile. From a connection's acceptance to its process there is no suspension, at which a kill
 /// would lose it.
@@ -64,13 +99,17 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
                           pid connections) {
     duration pause = 0ms;
     int in_a_row = 0;
+    accept_pace pace{server->options.admission.accept_rate};
     if (accepting_is_held()) co_await until_accepting();
     for (;;) {
         auto a = listener->try_accept();
         if (a) {
             pause = 0ms;
             spawn_connection(server, connections, std::move(*a));
-            if (++in_a_row % accept_batch == 0) co_await yield();
+            if (const duration rest = pace.pause(now()); rest > 0ms)
+                co_await sleep_for(rest);
+            else if (++in_a_row % accept_batch == 0)
+                co_await yield();
             continue;
         }
         if (a.error() == std::errc::operation_would_block) {
@@ -119,9 +158,13 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
 } // namespace
 
 void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a) {
+    auto presence = server_state::enter(server, client_of(a.peer));
+    if (!presence) {
+        turn_away(std::move(a.fd), server->admission);
+        return;
+    }
     const spawn_options options{.label = "http connection", .link = connections};
-    spawn(options, serve_connection, server_state::presence{server}, connections, std::move(a.fd),
-          a.peer.address());
+    spawn(options, serve_connection, std::move(*presence), connections, std::move(a.fd), a.peer.address());
 }
 
 pid start_connections(std::shared_ptr<server_state> server) {

@@ -5,14 +5,36 @@
 #include <genever/runtime/time.hpp>
 
 #include <algorithm>
+#include <random>
+#include <thread>
 
 namespace genever::http {
 
 using detail::spin_guard;
 
-server_state::presence::presence(std::shared_ptr<server_state> server) : server_(std::move(server)) {
-    spin_guard g{server_->lock_};
-    ++server_->count_;
+server_state::server_state(server_options o)
+    : options(std::move(o)),
+      admission(options.admission, options.stats ? options.stats : std::make_shared<server_stats>(),
+                std::max(1U, std::thread::hardware_concurrency()), std::random_device{}()),
+      port(options.port) {}
+
+std::expected<server_state::presence, refusal>
+server_state::enter(const std::shared_ptr<server_state>& server, client_key client) {
+    using enum connection_limits::verdict;
+    server->admission.count_accepted();
+    auto verdict = too_many;
+    {
+        spin_guard g{server->lock_};
+        connection_limits& limits = server->admission.connections;
+        verdict = limits.enter(client);
+        server->admission.connections_are(limits.count());
+    }
+    if (verdict == too_many || verdict == too_many_of_client) {
+        const refusal why = verdict == too_many ? refusal::connections : refusal::client_connections;
+        server->admission.count(why);
+        return std::unexpected(why);
+    }
+    return presence{server, client, verdict == admitted_in_reserve, now()};
 }
 
 server_state::presence::~presence() {
@@ -20,7 +42,10 @@ server_state::presence::~presence() {
     pid tell;
     {
         spin_guard g{server_->lock_};
-        if (--server_->count_ == 0) tell = server_->waits_for_drain_;
+        connection_limits& limits = server_->admission.connections;
+        limits.leave(client_);
+        server_->admission.connections_are(limits.count());
+        if (limits.count() == 0) tell = server_->waits_for_drain_;
     }
     if (tell) send(tell, drained{});
 }
@@ -65,7 +90,7 @@ void server_state::drain(pid who) {
         idle_until_.store(idle_until.time_since_epoch().count(), std::memory_order_relaxed);
         draining.store(true, std::memory_order_relaxed);
         waits_for_drain_ = who;
-        none = count_ == 0;
+        none = admission.connections.count() == 0;
         for (member* m = first_; m; m = m->next_)
             if (m->waiting_) m->io_.nudge();
     }
@@ -74,7 +99,7 @@ void server_state::drain(pid who) {
 
 std::size_t server_state::connections() noexcept {
     spin_guard g{lock_};
-    return count_;
+    return admission.connections.count();
 }
 
 } // namespace genever::http

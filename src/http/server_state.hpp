@@ -1,6 +1,8 @@
 // What the processes of one server share.
 #pragma once
 
+#include "http/admission/admission_control.hpp"
+
 #include <genever/base/clock.hpp>
 #include <genever/base/pid.hpp>
 #include <genever/base/spinlock.hpp>
@@ -10,6 +12,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <utility>
 
@@ -21,9 +24,10 @@ struct drained {};
 /// One server's settings and its living connections. It is made with the server's `child_spec` and outlives all of
 /// the server's processes: a restarted server finds its port again, and the connections that outlived the one before.
 struct server_state {
-    explicit server_state(server_options o) : options(std::move(o)), port(options.port) {}
+    explicit server_state(server_options o);
 
     const server_options options;
+    admission_control admission;
     /// The actual port, once it has been bound; a restarted listener takes it again. Used by the supervisor's process
     /// only, in which listeners are started.
     std::uint16_t port;
@@ -38,16 +42,31 @@ struct server_state {
     /// first step, and however the process ends the count is right.
     class presence {
     public:
-        explicit presence(std::shared_ptr<server_state> server);
         presence(presence&& o) noexcept = default;
         presence& operator=(presence&&) = delete;
         ~presence();
 
         const std::shared_ptr<server_state>& server() const noexcept { return server_; }
+        client_key client() const noexcept { return client_; }
+        /// It is one of those that are kept for critical requests.
+        bool in_reserve() const noexcept { return in_reserve_; }
+        time_point accepted_at() const noexcept { return accepted_at_; }
 
     private:
+        friend struct server_state;
+        presence(std::shared_ptr<server_state> server, client_key client, bool in_reserve,
+                 time_point at) noexcept
+            : server_(std::move(server)), client_(client), accepted_at_(at), in_reserve_(in_reserve) {}
+
         std::shared_ptr<server_state> server_; // null: moved from
+        client_key client_;
+        time_point accepted_at_;
+        bool in_reserve_;
     };
+
+    /// A connection of this client's has been accepted: its presence, or why it may not be.
+    static std::expected<presence, refusal> enter(const std::shared_ptr<server_state>& server,
+                                                  client_key client);
 
     /// Where a drain finds a connection that waits for its client: in the connection's frame, so that a kill
     /// takes it out, too.
@@ -98,7 +117,6 @@ struct server_state {
 private:
     detail::spinlock lock_;
     member* first_ = nullptr;
-    std::size_t count_ = 0;
     pid waits_for_drain_;
     std::atomic<duration::rep> idle_until_{0};
 };

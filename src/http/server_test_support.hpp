@@ -1,15 +1,22 @@
-// For the server's tests: a client, and what it says.
+// For the server's tests: a server, a client, and what it says.
 #pragma once
 
+#include "server_processes.hpp"
+
 #include <genever/net/tcp.hpp>
+#include <genever/runtime/process.hpp>
+#include <genever/runtime/receive.hpp>
+#include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace genever::http::test {
 
@@ -55,6 +62,29 @@ struct client {
         }
     }
 };
+
+/// Runs `body(port)` beside a server with this handler; then shuts the server down and expects it to drain.
+template <class Body>
+void with_server(http::server_options options, Body body,
+                 runtime_options how = {.workers = 2, .on_crash = [](const crash_report&) {}}) {
+    options.address = "127.0.0.1";
+    options.port = 0;
+    runtime rt{std::move(how)};
+    rt.run([&]() -> task<> {
+        trap_exit(true);
+        auto server = std::make_shared<http::server_state>(options);
+        const pid connections = http::start_connections(server);
+        auto listener = http::start_listener(server, connections);
+        EXPECT_TRUE(listener);
+        co_await body(server->port);
+        for (pid p : {*listener, connections}) {
+            exit(p, exit_kind::shutdown);
+            exit_reason why = co_await receive([](exit_signal s) { return s.reason; },
+                                               after(5s, [] { return exit_reason{exit_kind::timeout}; }));
+            EXPECT_EQ(why.kind(), exit_kind::shutdown);
+        }
+    });
+}
 
 inline std::string get(std::string path) { return "GET " + path + " HTTP/1.1\r\nHost: test\r\n\r\n"; }
 

@@ -3,6 +3,8 @@
 #include "poller.hpp"
 #include "runtime_core.hpp"
 
+#include <genever/runtime/timeout.hpp>
+
 #include <unistd.h>
 
 namespace genever {
@@ -19,7 +21,8 @@ io_handle::io_handle(int fd, io_file file) {
             s->in_use = true;
             s->read_edge = s->write_edge = s->read_closed = s->write_closed = s->shut = s->nudged = false;
             s->shared_file = file == io_file::shared;
-            s->reader = s->writer = {};
+            s->reader = s->writer = s->on_hangup = {};
+            s->readable_at.store(0, std::memory_order_relaxed);
             s->fd = fd;
         }
         next_poller().add(*s);
@@ -81,6 +84,30 @@ void io_handle::nudge() noexcept {
         if (wake(reader, wake_reason::closed))
             return; // else that wait had ended by itself: the nudge is for the next
     }
+}
+
+time_point io_handle::readable_since() const noexcept {
+    return time_point{duration{slot_->readable_at.load(std::memory_order_relaxed)}};
+}
+
+void io_handle::call_off_on_hangup(wait_ticket process_and_use, std::uint64_t scope_number,
+                                   bool half_close_too) noexcept {
+    {
+        spin_guard g{slot_->lock};
+        slot_->half_close_is_none = !half_close_too;
+        if (!is_gone(*slot_)) {
+            slot_->on_hangup = process_and_use;
+            slot_->on_hangup_scope = scope_number;
+            return;
+        }
+    }
+    interrupt(process_and_use, scope_number);
+}
+
+bool io_handle::keep_on_hangup() noexcept {
+    spin_guard g{slot_->lock};
+    slot_->on_hangup = {};
+    return is_gone(*slot_);
 }
 
 bool io_handle::hung_up() const noexcept {

@@ -145,6 +145,8 @@ bool monitor::look(worker& w, std::int64_t now) noexcept {
     // acquire: pairs with the release in `run`; what is read below belongs to this run or a later one
     const std::uint64_t run = t.run_number.load(std::memory_order_acquire);
     const bool busy = run % 2 != 0;
+    if (busy || run != t.seen_run)
+        w.look_outside.store(true, std::memory_order_relaxed); // not to wake one that sleeps
     if (!busy || run != t.seen_run) {
         t.seen_run = run;
         t.seen_at = now;

@@ -3,6 +3,7 @@
 #include "runtime_core.hpp"
 
 #include <genever/runtime/io.hpp>
+#include <genever/runtime/timeout.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -123,10 +124,13 @@ int wait_for_events(int epoll, epoll_event* events, int most, std::int64_t timeo
 
 } // namespace
 
+bool is_gone(const io_slot& s) noexcept { return s.write_closed || (s.read_closed && !s.half_close_is_none); }
+
 bool poller::poll(std::int64_t timeout) noexcept {
     bool interrupted = false;
     epoll_event events[128];
     const int n = wait_for_events(epoll_, events, 128, timeout);
+    const std::int64_t time = n > 0 ? system_now() : 0;
     for (int i = 0; i < n; ++i) {
         if (events[i].data.u64 == interrupt_key) {
             interrupted = true;
@@ -136,12 +140,15 @@ bool poller::poll(std::int64_t timeout) noexcept {
         const std::uint32_t what = events[i].events;
         wait_ticket reader;
         wait_ticket writer;
+        wait_ticket gone;
+        std::uint64_t scope = 0;
         {
             spin_guard g{s.lock};
             if (!s.in_use || key_of(s) != events[i].data.u64) continue;
             if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s.read_closed = true;
             if (what & (EPOLLHUP | EPOLLERR)) s.write_closed = true;
             if (what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+                s.readable_at.store(time, std::memory_order_relaxed);
                 s.read_edge = s.reader.p == nullptr;
                 reader = std::exchange(s.reader, {});
             }
@@ -149,7 +156,12 @@ bool poller::poll(std::int64_t timeout) noexcept {
                 s.write_edge = s.writer.p == nullptr;
                 writer = std::exchange(s.writer, {});
             }
+            if (s.on_hangup.p && is_gone(s)) {
+                gone = std::exchange(s.on_hangup, {});
+                scope = s.on_hangup_scope;
+            }
         }
+        if (gone.p) detail::interrupt(gone, scope);
         const auto use = static_cast<std::uint16_t>(events[i].data.u64 >> address_bits);
         if (reader.p) deliver_edge(s, use, false, reader);
         if (writer.p) deliver_edge(s, use, true, writer);

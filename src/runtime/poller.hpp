@@ -25,6 +25,12 @@ struct io_slot {
     int fd = -1;
     wait_ticket reader;
     wait_ticket writer;
+    wait_ticket
+        on_hangup; // whose scope is called off when the peer is gone (its token: the process's generation)
+    std::uint64_t on_hangup_scope = 0;
+    bool half_close_is_none = false; // a peer that only sends no more is not gone
+    std::atomic<std::int64_t> readable_at{
+        0}; // when the last edge for reading was fetched; the runtime's clock
     class poller* home = nullptr;
     io_slot* next_free = nullptr;
 };
@@ -33,6 +39,9 @@ struct io_slot {
 /// which had ended already (its deadline, a kill) is remembered for the next one, or wakes that if it is there by now.
 /// `use`: the slot's generation for which the edge came.
 void deliver_edge(io_slot& s, std::uint16_t use, bool write, wait_ticket waiting) noexcept;
+
+/// Under the slot's lock: whether the peer is gone, for those who wait for that.
+bool is_gone(const io_slot& s) noexcept;
 
 io_slot* take_io_slot();
 void give_io_slot(io_slot* s) noexcept;

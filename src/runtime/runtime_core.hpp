@@ -83,6 +83,8 @@ struct worker {
     timer_wheel timers;
     poller poll;
     unsigned index = 0;
+    // Set by the monitor while the worker is busy: a millisecond has passed, so look for what is ready outside.
+    std::atomic<bool> look_outside{false};
 
     // Whose it is. Changed by the monitor under the lock; a thread goes to sleep here under the lock too, and never finds
     // out too late that it has been relieved. Elsewhere a late look does no harm: two threads may use a worker.

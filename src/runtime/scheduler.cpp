@@ -14,7 +14,8 @@ namespace {
 
 thread_local thread_state* here = nullptr;
 
-// Prime, so that the checks do not fall into step with a program's own rhythm (as in Go's scheduler).
+// Prime, so that the checks do not fall into step with a program's own rhythm (as in Go's scheduler). Where 61 runs take long
+// the monitor sees to it that descriptors and the shared queue are looked at every millisecond (`worker::look_outside`).
 constexpr unsigned outside_every = 61;
 constexpr unsigned timers_every = 8;
 constexpr unsigned pending_every =
@@ -178,7 +179,8 @@ void runtime_core::stop_threads() noexcept {
 process* runtime_core::next(thread_state& t) {
     worker& w = *t.w;
     ++t.tick;
-    if (t.tick % outside_every == 0) {
+    if (t.tick % outside_every == 0 || w.look_outside.load(std::memory_order_relaxed)) {
+        w.look_outside.store(false, std::memory_order_relaxed);
         if (w.poll.watches() && w.poll.poll(0) && w.driver.load(std::memory_order_acquire) != &t)
             w.poll.interrupt(); // it was for the thread that has this worker by now
         if (process* p = shared_.pop(t.lifo_streak)) return p;

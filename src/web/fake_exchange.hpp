@@ -55,11 +55,18 @@ public:
     }
     bool head_sent() const noexcept override { return sent_head; }
     void detach() override {}
+    bool admit(http::traffic_class& c) override {
+        asked = &c;
+        return admits;
+    }
+    bool admit() override { return admits; }
 
     std::string body;
     std::optional<http::body_error> failure;
     std::vector<std::string> pieces;
     bool sent_head = false;
+    bool admits = true;
+    http::traffic_class* asked = nullptr; // by whose rules
 };
 
 /// Answers `x` with `h` in a process of a simulation.

@@ -60,7 +60,9 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
       redirection_(fallback(global, make_handler(&redirect_to_other_slash))),
       bad_path_(fallback(global, make_handler([](context& c) {
                              c.abort_with(400, "the path holds an invalid percent escape");
-                         }))) {}
+                         }))) {
+    for (route& r : routes_) r.admission = std::make_shared<http::traffic_class>(r.traffic);
+}
 
 // The usual case: a plain path that the method's own tree has. A handler that never waits and has no
 // middleware then runs here, without a coroutine frame.
@@ -70,6 +72,7 @@ task<> route_table::handle(http::exchange& x) const {
         path_params params;
         if (const auto number = trees_[index(request.method)].find(request.path, params)) [[likely]] {
             const route& r = routes_[*number];
+            if (!x.admit(*r.admission)) return {};
             if (!r.immediate) return run(x, r, params);
             context c{x, r, params};
             return r.chain.front()->call(c, next{1});
@@ -87,6 +90,8 @@ task<> route_table::run(http::exchange& x, const route& r, path_params params) {
 task<> route_table::handle_rare(http::exchange& x) const {
     context c{x, not_found_, path_params{}};
     c.route_ = choose(c);
+    const bool admitted = c.route_->admission ? x.admit(*c.route_->admission) : x.admit();
+    if (!admitted) co_return;
     task<> chain = next{0}(c);
     co_await std::move(chain);
 }

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -25,6 +27,63 @@ std::string header_after(const http::handler& h, method m, std::string_view targ
     fake_exchange x{m, target};
     serve(h, x);
     return std::to_string(x.response.status) + " " + std::string{x.response.header(name)};
+}
+
+TEST(Router, AsksForAdmissionByTheRouteBeforeAnyMiddleware) {
+    int ran = 0;
+    router app;
+    app.use([&ran](context& c, next n) -> task<> {
+        ++ran;
+        co_await n(c);
+    });
+    app.get("/usual", say("usual"));
+    app.get("/health", say("fine")).priority(http::priority::critical);
+    app.any("/slow", say("slow")).timeout(std::chrono::seconds{2}).max_concurrency(3);
+    auto batch = app.group("/batch");
+    batch.priority(http::priority::sheddable);
+    batch.group("/deep").get("/:id", say("batch"));
+    const http::handler h = app;
+
+    const auto asked = [&](method m, std::string_view target) {
+        fake_exchange x{m, target};
+        serve(h, x);
+        EXPECT_TRUE(x.asked) << target;
+        return x.asked ? x.asked->settings : http::traffic{};
+    };
+    EXPECT_EQ(asked(method::get, "/usual").priority, http::priority::normal);
+    EXPECT_EQ(asked(method::get, "/health").priority, http::priority::critical);
+    EXPECT_EQ(asked(method::head, "/health").priority, http::priority::critical);
+    EXPECT_EQ(asked(method::get, "/batch/deep/%31").priority, http::priority::sheddable);
+    EXPECT_EQ(asked(method::delete_, "/slow").handler_timeout, std::chrono::seconds{2});
+    EXPECT_EQ(asked(method::get, "/slow").max_concurrency, 3U);
+    EXPECT_EQ(asked(method::get, "/usual").max_concurrency, std::nullopt);
+
+    ran = 0;
+    for (const char* target : {"/usual", "/nowhere", "/usual/", "/batch/deep/%31"}) {
+        fake_exchange x{method::get, target};
+        x.admits = false;
+        serve(h, x);
+        EXPECT_EQ(x.response.body, "") << target;
+    }
+    EXPECT_EQ(ran, 0);
+}
+
+TEST(Router, ACopyAdmitsByItself) {
+    router app;
+    app.get("/", say("here"));
+    const http::handler one = app;
+    const http::handler other = app;
+    fake_exchange a{method::get, "/"};
+    fake_exchange b{method::get, "/"};
+    serve(one, a);
+    serve(other, b);
+    EXPECT_NE(a.asked, b.asked);
+}
+
+TEST(Router, RefusesLimitsThatMakeNoSense) {
+    router app;
+    EXPECT_THROW(app.get("/a", say("a")).timeout(duration{0}), std::invalid_argument);
+    EXPECT_THROW(app.get("/b", say("b")).max_concurrency(0), std::invalid_argument);
 }
 
 TEST(Router, AnswersWithTheHandlerOfMethodAndPattern) {

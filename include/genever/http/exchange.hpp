@@ -1,6 +1,7 @@
 // One request and its response: what an HTTP handler is given.
 #pragma once
 
+#include <genever/http/admission.hpp>
 #include <genever/http/request.hpp>
 #include <genever/http/response.hpp>
 #include <genever/runtime/task.hpp>
@@ -38,6 +39,14 @@ public:
     /// The client's address without its port, `127.0.0.1`: valid as long as the exchange.
     std::string_view peer_address() const noexcept { return peer_; }
 
+    /// Asks whether this request may be handled, by the rules of its class; to be called once, before anything is done for
+    /// it. False: it is to be left alone (return an empty `task<>{}`), and the server answers 503. `c` must live until the
+    /// response has been made. A handler does not call this itself unless it says so (`http::handler`): the router asks by
+    /// the class of the route, and for any other the server asks before it calls it.
+    virtual bool admit(traffic_class& c) = 0;
+    /// The same by the rules for what belongs to no class: normal priority.
+    virtual bool admit() = 0;
+
     /// Reads the whole body (both framings, decoded) and keeps it: a second call gives the same bytes. Sends
     /// `100 Continue` first where the client waits for it, unless the response has begun already. The view is valid as
     /// long as the exchange.
@@ -52,7 +61,7 @@ public:
     /// Sends status and fields now and the body in pieces: chunks, or delimited by the connection's end for an
     /// HTTP/1.0 client. `response.body` must be empty. After the handler's return the server ends the body.
     /// `timeout` when the client reads too slowly (server_options::write_timeout, write_rate), `disconnected` when it is
-    /// gone; so is every further call, and the connection ends with the handler. Cancelled while it waits, the piece is
+    /// gone (a handler that waits is destroyed then, and is told so only if it is not waiting); so is every further call, and the connection ends with the handler. Cancelled while it waits, the piece is
     /// still sent, before whatever comes next.
     virtual task<std::expected<void, send_error>> send_piece(std::string_view piece) = 0;
     /// Whether the head has been sent (by `send_piece`): status and fields can no longer change.
@@ -83,6 +92,9 @@ protected:
 /// What the server calls for each request: `task<>(exchange&)`. Copies share one callable, which runs on many
 /// workers at once and therefore is called through `const`; it must guard whatever state it holds. A callable
 /// that has nothing to wait for returns an empty `task<>{}`, which costs no coroutine frame.
+///
+/// The server asks for each request whether it is to be admitted before it calls this. A callable that knows better by which
+/// rules has a `static constexpr bool admits = true` and calls exchange::admit itself.
 class handler {
 public:
     handler() = default;
@@ -104,7 +116,13 @@ private:
     struct model final : interface {
         template <class G>
         explicit model(G&& g) : f(std::forward<G>(g)) {}
-        task<> call(exchange& x) const override { return f(x); }
+        task<> call(exchange& x) const override {
+            if constexpr (requires { requires F::admits; }) {
+                return f(x);
+            } else {
+                return x.admit() ? f(x) : task<>{};
+            }
+        }
         F f;
     };
     std::shared_ptr<const interface> call_;

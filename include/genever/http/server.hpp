@@ -2,6 +2,7 @@
 #pragma once
 
 #include <genever/base/clock.hpp>
+#include <genever/http/admission.hpp>
 #include <genever/http/exchange.hpp>
 #include <genever/http/limits.hpp>
 #include <genever/otp/child_spec.hpp>
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace genever::http {
@@ -26,6 +28,17 @@ struct server_options {
     duration header_timeout = std::chrono::seconds{10};
     /// For the whole of a body: 408 after that.
     duration body_timeout = std::chrono::seconds{30};
+    /// The slowest sender of a body that is put up with, in bytes a second: the time spent waiting for a body's bytes may add
+    /// up to `body_grace` and a second for each so many bytes that have come; 408 after that. 0: no such bound.
+    std::uint64_t body_rate = 512;
+    duration body_grace = std::chrono::seconds{5};
+    /// How long a handler may take, where its route says nothing else. One that waits then is destroyed where it waits, and the
+    /// client gets 503 at once; if it has begun to respond, the connection ends. A handler that does not wait is not
+    /// interrupted. `infinity`: no such bound.
+    duration handler_timeout = std::chrono::seconds{60};
+    /// What is made of a client that ends its sending side while its handler waits: it has gone, and the handler is destroyed
+    /// (false), or it may still read the response (true). Most clients that do so have gone; which it is, the wire does not say.
+    bool half_closed_clients = false;
     /// How long a connection may be idle between requests before it is closed.
     duration idle_timeout = std::chrono::seconds{60};
     /// For one write to make progress: a client that does not read is dropped after that.
@@ -40,6 +53,10 @@ struct server_options {
     /// answered with `Connection: close`, before it is closed. So no request is lost that is on its way at that moment.
     /// At most half of `drain_timeout`.
     duration handover_grace = std::chrono::seconds{5};
+    /// What is admitted when more comes than can be served.
+    admission_options admission = {};
+    /// Where to count; one of the server's own if null.
+    std::shared_ptr<server_stats> stats = {};
     /// How many connections wait to be accepted.
     int backlog = 1024;
     /// Called with the address (`0.0.0.0`) and the actual port each time the listener is up.

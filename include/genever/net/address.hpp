@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -22,6 +24,11 @@ public:
     bool is_v6() const noexcept { return v6_; }
     /// The address without the port. An IPv4 client of an IPv6 socket (`::ffff:1.2.3.4`) appears as `1.2.3.4`.
     std::string address() const;
+
+    /// The address in network order: 4 bytes, or 16. Valid as long as this.
+    std::span<const std::uint8_t> bytes() const noexcept {
+        return {bytes_.data(), v6_ ? bytes_.size() : std::size_t{4}};
+    }
 
     friend bool operator==(const endpoint&, const endpoint&) noexcept = default;
 

@@ -56,6 +56,16 @@ public:
     void nudge() noexcept;
     /// Whether the peer has closed its sending side, or the connection is broken, as far as the poller has seen.
     bool hung_up() const noexcept;
+    /// When the poller last saw that there is something to read; the clock's zero when it never has.
+    time_point readable_since() const noexcept;
+
+    // ---- for runtime/for_peer.hpp
+    /// Calls the scope off (as `interrupt` does) when the peer is gone, now or later; `half_close_too`: when he sends no more
+    /// he is. One scope at a time.
+    void call_off_on_hangup(detail::wait_ticket process_and_use, std::uint64_t scope_number,
+                            bool half_close_too) noexcept;
+    /// No longer. Whether the peer is gone.
+    bool keep_on_hangup() noexcept;
 
     class [[nodiscard("co_await it")]] wait_awaiter {
     public:

@@ -71,9 +71,8 @@ private:
 };
 
 /// Reports every request to `sink` when the rest of the chain has ended. One that ends in an exception
-/// counts as a 500. A request that is destroyed on its way, with its process (a kill, a shutdown that took too long) or by a
-/// `with_timeout` around this middleware, is not reported. A client that goes away does not end its handler: such a request
-/// is reported like any other.
+/// counts as a 500. A request that is destroyed on its way is not reported: with its process (a kill, a shutdown that took too
+/// long), by its deadline, or because its client has gone; nor is one that was not admitted. http::server_stats counts these.
 logger_middleware logger(access_sink sink = &log_access);
 
 } // namespace genever::web

@@ -1,6 +1,8 @@
 // Routes: which handler answers which method and path.
 #pragma once
 
+#include <genever/base/clock.hpp>
+#include <genever/http/admission.hpp>
 #include <genever/http/exchange.hpp>
 #include <genever/http/method.hpp>
 #include <genever/web/context.hpp>
@@ -31,6 +33,16 @@ struct route_info {
 class route_ref {
 public:
     route_ref& name(std::string_view n);
+    /// Who gives way under overload: `app.get("/health", health).priority(http::priority::critical)`. Unless set, that of
+    /// the group at the time of the registration, else normal.
+    route_ref& priority(http::priority p);
+    /// How long the handler may take, with its middleware: see http::traffic::handler_timeout. Unless set, the server's.
+    /// `infinity`: as long as it likes.
+    route_ref& timeout(duration limit);
+    /// How many requests of the route may be handled at once; 503 for those beyond. Unless set, the server finds out
+    /// (http::admission_options::adaptive_concurrency); `std::size_t(-1)`: any number, for handlers that wait for what their
+    /// clients wait for, too, as a long poll does.
+    route_ref& max_concurrency(std::size_t n);
 
 private:
     friend class route_group;
@@ -111,6 +123,9 @@ public:
         return route_ref{state_, first, http::method_count};
     }
 
+    /// The priority of the routes and groups made from here on.
+    void priority(http::priority p) noexcept { priority_ = p; }
+
     /// Adds middleware for the routes and groups made from here on; those made before stay as they are. The
     /// first added is the outermost.
     template <class... Middleware>
@@ -122,6 +137,7 @@ public:
     template <class... Middleware>
     route_group group(std::string_view prefix, Middleware&&... m) {
         route_group g{state_, prefix_below(prefix), middleware_};
+        g.priority_ = priority_;
         g.use(std::forward<Middleware>(m)...);
         return g;
     }
@@ -148,11 +164,13 @@ protected:
     detail::router_state* state_;
     std::string prefix_;
     std::vector<detail::step_ptr> middleware_;
+    http::priority priority_ = http::priority::normal;
 };
 
 /// A service's routes, a value: a copy has the same handlers and is independent from then on. Build it on
 /// one thread; converting it to an `http::handler` takes a snapshot that any number of threads may use and
-/// that later registrations do not change.
+/// that later registrations do not change. Each route of a snapshot is a class of traffic of its own
+/// (http::traffic_class), which is asked for admission before any middleware.
 ///
 /// What no route answers:
 ///  - a path that matches with a `/` more or less at its end is redirected there, with 301 (GET, HEAD) or

@@ -1,6 +1,7 @@
 // Handlers and middleware behind one interface: the steps of a route's chain.
 #pragma once
 
+#include <genever/http/admission.hpp>
 #include <genever/runtime/task.hpp>
 
 #include <cstdint>
@@ -47,6 +48,8 @@ struct route {
     std::vector<std::string> param_names;
     std::vector<step_ptr> chain; // middleware from the outside in, the handler last
     bool immediate = false;      // one step only, which never waits
+    http::traffic traffic;
+    std::shared_ptr<http::traffic_class> admission; // of a snapshot's routes
 };
 
 template <class F>

@@ -1,0 +1,99 @@
+// Decides on each request and each connection of one server, and counts what it decides.
+//
+//     connection ──enter──▶ connection_limits
+//     request    ──admit──▶ queue_delay ──(overloaded)──▶ client_shares ──▶ concurrency_limit of its class ──▶ handler
+//                  │ no                                                                                        │
+//                  └──▶ refusal_pace ──▶ 503                                              permit: counts it back out
+#pragma once
+
+#include "http/admission/client_shares.hpp"
+#include "http/admission/concurrency_limit.hpp"
+#include "http/admission/connection_limits.hpp"
+#include "http/admission/queue_delay.hpp"
+#include "http/admission/refusal_pace.hpp"
+#include "http/admission/refusal_text.hpp"
+
+#include <genever/http/admission.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace genever::http {
+
+struct traffic_class::state {
+    explicit state(const traffic& t) noexcept : concurrency(t.max_concurrency) {}
+    concurrency_limit concurrency;
+};
+
+/// Safe on all threads, but for `connections`.
+class admission_control {
+public:
+    /// `workers`: how many of them refuse. Limits that the options leave open are taken from the system now.
+    admission_control(const admission_options& o, std::shared_ptr<server_stats> stats, unsigned workers,
+                      std::uint64_t seed);
+
+    /// Who asks, and since when.
+    struct asker {
+        client_key client = 0;
+        time_point waits_since{};
+        bool in_reserve = false; // its connection is one of those kept for critical requests
+    };
+
+    /// An admitted request, until its response has been made. A handler that was destroyed did not finish.
+    class permit {
+    public:
+        permit() noexcept = default;
+        permit(permit&& o) noexcept
+            : control_(std::exchange(o.control_, nullptr)), class_(o.class_), place_(o.place_) {}
+        permit& operator=(permit&& o) noexcept {
+            std::swap(control_, o.control_);
+            std::swap(class_, o.class_);
+            std::swap(place_, o.place_);
+            return *this;
+        }
+        ~permit() { give_back(); }
+
+        /// The handler has returned by itself: how long it took counts.
+        void finish(time_point now) noexcept { give_back(now, true); }
+        /// How long it took says nothing: it did not wait, or it was destroyed, or crashed.
+        void give_back() noexcept { give_back({}, false); }
+
+    private:
+        friend class admission_control;
+        void give_back(time_point now, bool counts) noexcept;
+
+        admission_control* control_ = nullptr; // null: there is none
+        traffic_class* class_ = nullptr;
+        std::optional<concurrency_limit::ticket> place_; // none: it entered whatever the limit
+    };
+
+    /// Whether a request of class `c`, which begins to be handled now, may be: gives `refusal::none` and sets `p`.
+    refusal admit(traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
+    /// When a refusal that is decided now is to be answered.
+    time_point answer_refusal_at(time_point now) noexcept { return pace_.next(now); }
+
+    const refusal_text& text() const noexcept { return text_; }
+
+    void count(refusal why) noexcept;
+    void count_accepted() noexcept;
+    void connections_are(std::size_t n) noexcept;
+
+    /// For requests of no route's class.
+    traffic_class& other() noexcept { return other_; }
+    const admission_options& options() const noexcept { return options_; }
+
+    /// Under the server's lock.
+    connection_limits connections;
+
+private:
+    const admission_options options_;
+    const std::shared_ptr<server_stats> stats_;
+    queue_delay delay_;
+    client_shares shares_;
+    refusal_pace pace_;
+    const refusal_text text_;
+    traffic_class other_;
+};
+
+} // namespace genever::http

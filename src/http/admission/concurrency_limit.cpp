@@ -1,0 +1,210 @@
+#include "http/admission/concurrency_limit.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace genever::http {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+// The median is taken when so many of a cohort have ended.
+constexpr double enough = 0.6;
+// The cumulative sum: what each cohort has to exceed, the most that one adds, and where it is alarming.
+constexpr double usual_excess = 0.7;
+constexpr double most_of_one = 1.5;
+constexpr double alarming = 4.0;
+// T - B that does no harm whatever their ratio.
+constexpr double harmless = 5e6;
+// Handlers that take longer than this by nature are none that a queue would show in.
+constexpr double long_wait = 2e9;
+// Where it is a queue, half as many take at most so much of the time before.
+constexpr double falls_to = 0.75;
+// T over B, where the limit holds it.
+constexpr double headroom = 1.6;
+// How much of what can be done without a queue is admitted while B is measured.
+constexpr double probe_load = 0.75;
+constexpr unsigned cohorts_of_a_probe = 2;
+constexpr duration probe_every = 5s;
+constexpr duration first_probe = 1s;
+constexpr duration refused_lately = 500ms;
+constexpr duration free_after = 2s;
+// After a false suspicion none is raised for this time.
+constexpr duration trust = 10s;
+// How fast B follows T up and down, at last.
+constexpr double up = 0.002;
+constexpr double down = 0.01;
+
+} // namespace
+
+concurrency_limit::concurrency_limit(std::optional<std::size_t> fixed) noexcept : adaptive_(!fixed) {
+    if (fixed) limit_ = static_cast<std::uint32_t>(std::min<std::size_t>(*fixed, none - 1));
+}
+
+std::optional<std::size_t> concurrency_limit::limit() const noexcept {
+    const std::uint32_t l = limit_.load(relaxed);
+    if (l == none) return std::nullopt;
+    return l;
+}
+
+std::optional<concurrency_limit::ticket> concurrency_limit::enter(time_point now) noexcept {
+    if (!adaptive_) {
+        if (in_hand_.fetch_add(1, relaxed) < limit_.load(relaxed)) return ticket{now};
+        in_hand_.fetch_sub(1, relaxed);
+        return std::nullopt;
+    }
+    detail::spin_guard g{lock_};
+    if (in_hand() >= limit_.load(relaxed)) [[unlikely]] {
+        refused_at_ = now;
+        return std::nullopt;
+    }
+    in_hand_.fetch_add(1, relaxed);
+    return ticket{now, join(now)};
+}
+
+// Under the lock. The number of the cohort, or 0.
+std::uint32_t concurrency_limit::join(time_point) noexcept {
+    if (!drained_) return 0;
+    cohort* c = &place_of(next_cohort_ - 1);
+    if (next_cohort_ == first_valid_ || c->number != next_cohort_ - 1 || c->full()) {
+        c = &place_of(next_cohort_);
+        if (c->number >= first_valid_ && c->ended < c->entered) return 0; // all places are taken
+        c->number = next_cohort_++;
+        c->entered = c->ended = c->in_vain = 0;
+        c->in_hand = 0;
+    }
+    ++c->entered;
+    c->in_hand += static_cast<double>(in_hand()) / cohort_size;
+    return c->number;
+}
+
+double concurrency_limit::cohort::median() noexcept {
+    const std::uint32_t known = ended - in_vain;
+    const std::uint32_t middle = std::min((cohort_size - in_vain) / 2, known - 1);
+    std::nth_element(times.begin(), times.begin() + middle, times.begin() + known);
+    return std::max(1.0, static_cast<double>(times[middle]));
+}
+
+void concurrency_limit::leave(const ticket& t, time_point now, bool counts, std::size_t least) noexcept {
+    in_hand_.fetch_sub(1, relaxed);
+    if (!adaptive_) return;
+    detail::spin_guard g{lock_};
+    if (phase_ == phase::halved || phase_ == phase::probing) {
+        if (now > give_up_) { // too few come to tell
+            trusted_until_ = now + trust;
+            if (phase_ == phase::halved)
+                be_free();
+            else
+                begin(phase::limited, limit_before_, least, now);
+            return;
+        }
+        if (!drained_ && in_hand() <= limit_.load(relaxed)) {
+            drained_ = true;
+            forget_cohorts();
+        }
+    }
+    if (t.cohort < first_valid_) return;
+    cohort& c = place_of(t.cohort);
+    if (c.number != t.cohort) return; // judged
+    if (counts)
+        c.times[c.ended++ - c.in_vain] = static_cast<float>((now - t.entered).count());
+    else
+        ++c.ended, ++c.in_vain;
+    const std::uint32_t known = c.ended - c.in_vain;
+    if (!c.full() || known < enough * (cohort_size - c.in_vain)) return;
+    c.number = 0;
+    if (known < cohort_size / 4) return; // most were in vain
+    judge(c.median(), c.in_hand, now, least);
+}
+
+// Under the lock: B, in a free class.
+void concurrency_limit::follow(double time) noexcept {
+    if (base_from_ == 0) base_ = time;
+    if (base_from_ < 1000) ++base_from_;
+    const double pace =
+        time > base_ ? std::max(up, 0.2 / base_from_) : std::max(down, 1.0 / (base_from_ + 1));
+    base_ *= std::exp(pace * std::log(time / base_));
+}
+
+// Under the lock: of a cohort.
+void concurrency_limit::judge(double time, double in_hand, time_point now, std::size_t least) noexcept {
+    switch (phase_) {
+    case phase::free: {
+        if (base_from_ == 0) return follow(time);
+        const bool harms = time - base_ > harmless && time < long_wait && now >= trusted_until_;
+        const double excess = harms ? std::log(time / base_) : 0.0;
+        suspicion_ = std::max(0.0, suspicion_ + std::min(excess - usual_excess, most_of_one));
+        follow(time);
+        if (suspicion_ < alarming) return;
+        time_before_ = time;
+        in_hand_of_time_ = in_hand;
+        begin(phase::halved, in_hand / 2, least, now);
+        return;
+    }
+    case phase::halved:
+        if (time > falls_to * time_before_) {
+            base_ = time;
+            trusted_until_ = now + trust;
+            be_free();
+            return;
+        }
+        begin(phase::limited, in_hand * headroom * base_ / time, least, now);
+        phase_began_ -= probe_every - first_probe; // B may be from a time in which there was a queue already
+        return;
+    case phase::limited: {
+        if (now - refused_at_ > free_after) return be_free();
+        time_ *= std::exp(0.3 * std::log(time / time_));
+        if (now - phase_began_ > probe_every && now - refused_at_ < refused_lately)
+            return begin(phase::probing, probe_load * in_hand * std::min(1.0, base_ / time_), least, now);
+        double most = in_hand * headroom * base_ / time_;
+        const double present = limit_.load(relaxed);
+        // Where fewer were in hand than may be, little was asked for, which says nothing of what can be done.
+        if (in_hand < 0.9 * present) most = std::max(most, present);
+        most = std::clamp(most, present * 0.7, present * 1.2 + 1);
+        limit_.store(static_cast<std::uint32_t>(std::max(static_cast<double>(least), std::round(most))),
+                     relaxed);
+        return;
+    }
+    case phase::probing:
+        probed_ += std::log(time);
+        if (++probes_ < cohorts_of_a_probe) return;
+        base_ = std::exp(probed_ / probes_);
+        // No less than before: how many there were now was the probe's doing.
+        begin(phase::limited, std::max(limit_before_, in_hand * headroom * base_ / time), least, now);
+        return;
+    }
+}
+
+void concurrency_limit::be_free() noexcept {
+    phase_ = phase::free;
+    suspicion_ = 0;
+    drained_ = true;
+    limit_.store(none, relaxed);
+    forget_cohorts();
+}
+
+void concurrency_limit::begin(phase p, double most, std::size_t least, time_point now) noexcept {
+    limit_before_ = limit_.load(relaxed);
+    phase_ = p;
+    phase_began_ = now;
+    suspicion_ = 0;
+    probed_ = 0;
+    probes_ = 0;
+    most = std::max(static_cast<double>(least), std::min(std::round(most), 1e9));
+    limit_.store(static_cast<std::uint32_t>(most), relaxed);
+    drained_ = p == phase::limited;
+    forget_cohorts();
+    if (p == phase::limited) {
+        time_ = headroom * base_; // from now on
+        refused_at_ = now;
+        return;
+    }
+    // Those that are too many go at the present rate (Little's law: N / T); then the cohorts.
+    const double before = p == phase::halved ? time_before_ : time_;
+    const double draining = in_hand() * before / std::max(in_hand_of_time_, 1.0);
+    give_up_ = now + 100ms + duration{static_cast<duration::rep>(2 * draining + 8 * before)};
+}
+
+} // namespace genever::http

@@ -1,0 +1,114 @@
+// How many requests of a class may be handled at once: found out from how long they take.
+//
+// Handlers that wait for something scarce (the connections of a database, another service) do not show in the time that
+// requests wait for a worker: beyond what the scarce thing can do there are only more of them, each waiting for longer. What
+// they take, T, is then proportional to how many are in hand, N; as long as it is not scarce, T is a constant B whatever
+// N. The limit holds T a little above B.
+//
+//              T far above B, for a while             half as many take
+//                                                     much less time
+//        free ───────────────────────────▶ halved ───────────────────────▶ limited ◀────────┐
+//         ▲ ▲                                │                              │    │  every 5 s│
+//         │ └── as long as before: no queue, ┘                              │    ▼           │
+//         │     B is what it takes now                                      │   probing ─────┘
+//         └───────────── nobody refused for 2 s ────────────────────────────┘   (fewer than it can do: what is B?)
+//
+// * That T has grown does not tell a queue from work that takes longer by itself. So when it has, half as many are
+//   admitted for a moment: in a queue each then takes half as long; work that takes longer takes as long as before, and is
+//   left alone.
+// * T is the median of a cohort: of so many that were admitted one after the other. (Of those that *end* one after the other
+//   the quick ones would come first.) The median is known when most have ended, and is not moved by the few that take very long.
+// * Far above B for a while: by a cumulative sum of ln(T / B) (E. S. Page: Continuous inspection schemes, Biometrika 41,
+//   1954), which tells a lasting change from noise. B follows T slowly while the class is free.
+// * The limit is N * 1.6 * B / T: the gradient form of Netflix's concurrency-limits (2018), with a B that is
+//   measured, not the least of all times.
+#pragma once
+
+#include <genever/base/clock.hpp>
+#include <genever/base/spinlock.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+
+namespace genever::http {
+
+/// One class's. Safe on all threads; it has no clock of its own.
+class concurrency_limit {
+public:
+    /// `fixed`: the limit, for ever.
+    explicit concurrency_limit(std::optional<std::size_t> fixed) noexcept;
+
+    /// One that is being handled; each leaves once.
+    struct ticket {
+        time_point entered{};
+        std::uint32_t cohort = 0;
+    };
+    /// Whether one more may be handled.
+    std::optional<ticket> enter(time_point now) noexcept;
+    /// The same, whatever the limit; how long it takes counts for nothing.
+    void enter_anyway() noexcept { in_hand_.fetch_add(1, std::memory_order_relaxed); }
+    /// For those who entered anyway.
+    void leave() noexcept { in_hand_.fetch_sub(1, std::memory_order_relaxed); }
+    /// It was handled until now; or in vain (`counts` false), and how long that took tells nothing. `least`: no limit is
+    /// below this.
+    void leave(const ticket& t, time_point now, bool counts, std::size_t least) noexcept;
+
+    std::size_t in_hand() const noexcept { return in_hand_.load(std::memory_order_relaxed); }
+    std::optional<std::size_t> limit() const noexcept;
+
+private:
+    enum class phase : std::uint8_t { free, halved, limited, probing };
+    static constexpr std::uint32_t none = std::numeric_limits<std::uint32_t>::max();
+    static constexpr std::uint32_t cohort_size = 16;
+    static constexpr std::uint32_t cohorts_kept = 16;
+
+    struct cohort {
+        std::uint32_t number = 0; // 0: none
+        std::uint32_t entered = 0;
+        std::uint32_t ended = 0;
+        std::uint32_t in_vain = 0;
+        double in_hand = 0; // while its members entered, on the average
+        bool full() const noexcept { return entered == cohort_size; }
+        std::array<float, cohort_size> times; // nanoseconds, of those that have ended
+        double median() noexcept;
+    };
+
+    cohort& place_of(std::uint32_t number) noexcept { return cohorts_[number % cohorts_kept]; }
+    std::uint32_t join(time_point now) noexcept;
+    void forget_cohorts() noexcept { first_valid_ = next_cohort_; }
+    void judge(double time, double in_hand, time_point now, std::size_t least) noexcept;
+    void be_free() noexcept;
+    void begin(phase p, double most, std::size_t least, time_point now) noexcept;
+    void follow(double time) noexcept;
+
+    std::atomic<std::uint32_t> in_hand_{0};
+    std::atomic<std::uint32_t> limit_{none};
+    const bool adaptive_;
+
+    // Under the lock. Times in nanoseconds.
+    detail::spinlock lock_;
+    phase phase_ = phase::free;
+    bool drained_ = true; // no more in hand than the limit says, since the phase began
+    std::uint32_t next_cohort_ = 1;
+    std::uint32_t first_valid_ = 1;
+    std::array<cohort, cohorts_kept> cohorts_{};
+    time_point refused_at_{};
+    time_point phase_began_{};
+    time_point give_up_{};
+    time_point trusted_until_{};
+    double base_ = 0; // B
+    unsigned base_from_ = 0;
+    double suspicion_ = 0;
+    double time_ = 0; // T, of late, while limited
+    double in_hand_of_time_ = 0;
+    double time_before_ = 0;  // T, when half were admitted
+    double limit_before_ = 0; // the phase
+    double probed_ = 0;       // the sum of the logarithms of T in a probe
+    unsigned probes_ = 0;
+};
+
+} // namespace genever::http

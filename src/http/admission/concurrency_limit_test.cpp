@@ -1,0 +1,199 @@
+// The limit against services in simulated time: what is scarce is limited near its capacity; what is not, never for long.
+#include "http/admission/concurrency_limit.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <queue>
+#include <random>
+#include <vector>
+
+using namespace genever;
+using namespace genever::http;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Requests that come at random, on the average `rate` a second; a service with so many places, each of which a request
+/// holds for as long as `work` says. Those without a place wait in line.
+class world {
+public:
+    explicit world(std::uint64_t seed, std::optional<std::size_t> fixed = {}) : limit(fixed), random_(seed) {}
+
+    concurrency_limit limit;
+    std::size_t places = 8;
+    std::function<duration(std::mt19937_64&)> work = [](auto&) { return duration{20ms}; };
+
+    struct seen {
+        std::size_t offered = 0, refused = 0, served = 0;
+        std::vector<duration> times;
+        duration p99() {
+            if (times.empty()) return 0ms;
+            const std::size_t at = times.size() * 99 / 100;
+            std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(at));
+            return times[at];
+        }
+    };
+
+    /// What happens in `length` from now on.
+    seen run(double rate, duration length) {
+        seen s;
+        const time_point end = now_ + length;
+        std::exponential_distribution<double> gap{rate};
+        time_point next = now_ + seconds(gap(random_));
+        for (;;) {
+            const bool ends_first = !busy_.empty() && busy_.top().ends <= next;
+            const time_point at = ends_first ? busy_.top().ends : next;
+            if (at > end) break;
+            now_ = at;
+            if (ends_first) {
+                const job done = busy_.top();
+                busy_.pop();
+                limit.leave(done.ticket, now_, true, 4);
+                ++s.served;
+                s.times.push_back(now_ - done.ticket.entered);
+                if (!line_.empty()) {
+                    begin(line_.front());
+                    line_.pop_front();
+                }
+                continue;
+            }
+            next = now_ + seconds(gap(random_));
+            ++s.offered;
+            const auto t = limit.enter(now_);
+            if (!t)
+                ++s.refused;
+            else if (busy_.size() < places)
+                begin(*t);
+            else
+                line_.push_back(*t);
+        }
+        now_ = end;
+        return s;
+    }
+
+private:
+    struct job {
+        time_point ends;
+        concurrency_limit::ticket ticket;
+        bool operator<(const job& o) const { return ends > o.ends; }
+    };
+    static duration seconds(double s) { return duration{static_cast<duration::rep>(s * 1e9)}; }
+    void begin(concurrency_limit::ticket t) { busy_.push({now_ + work(random_), t}); }
+
+    std::mt19937_64 random_;
+    time_point now_{1h};
+    std::priority_queue<job> busy_;
+    std::deque<concurrency_limit::ticket> line_;
+};
+
+double part(std::size_t a, std::size_t b) { return static_cast<double>(a) / static_cast<double>(b); }
+
+class ConcurrencyLimit : public testing::TestWithParam<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(Seeds, ConcurrencyLimit, testing::Range<std::uint64_t>(1, 41));
+
+constexpr std::size_t unbounded = 1'000'000;
+
+} // namespace
+
+TEST_P(ConcurrencyLimit, DoesNotExistWhileTheServiceKeepsUp) {
+    world w{GetParam()};
+    auto s = w.run(240, 60s); // of 400
+    EXPECT_EQ(s.refused, 0U);
+    EXPECT_FALSE(w.limit.limit());
+}
+
+TEST_P(ConcurrencyLimit, KeepsNearlyAllOfTheCapacityAndAShortLineAtFiveTimesTheLoad) {
+    world w{GetParam()};
+    w.run(300, 5s);
+    w.run(2000, 3s); // it notices
+    auto s = w.run(2000, 20s);
+    EXPECT_GT(s.served, 400 * 20 * 95 / 100);
+    EXPECT_LT(s.p99(), 50ms);
+}
+
+TEST_P(ConcurrencyLimit, FindsTheCapacityOfAServiceThatWasNeverCalm) {
+    world w{GetParam()};
+    w.run(2000, 8s);
+    auto s = w.run(2000, 20s);
+    EXPECT_GT(s.served, 400 * 20 * 95 / 100);
+    EXPECT_LT(s.p99(), 60ms);
+}
+
+TEST_P(ConcurrencyLimit, GoesAwaySoonAfterTheLoadHasFallen) {
+    world w{GetParam()};
+    w.run(300, 5s);
+    w.run(4000, 10s);
+    w.run(200, 1s);
+    auto falling = w.run(200, 5s);
+    EXPECT_LT(part(falling.refused, falling.offered), 0.06);
+    EXPECT_LT(falling.p99(), 45ms);
+    auto s = w.run(200, 10s);
+    EXPECT_EQ(s.refused, 0U);
+    EXPECT_LT(s.p99(), 45ms);
+}
+
+TEST_P(ConcurrencyLimit, FollowsACapacityThatGrows) {
+    world w{GetParam()};
+    w.run(300, 5s);
+    w.run(3000, 10s);
+    w.places = 32; // 1,600 a second
+    w.run(3000, 5s);
+    auto s = w.run(3000, 10s);
+    EXPECT_GT(s.served, 1600 * 10 * 93 / 100);
+}
+
+TEST_P(ConcurrencyLimit, FollowsACapacityThatShrinks) {
+    world w{GetParam()};
+    w.run(300, 5s);
+    w.run(3000, 10s);
+    w.work = [](auto&) { return duration{100ms}; }; // 80 a second
+    w.run(3000, 15s);
+    auto s = w.run(3000, 20s);
+    EXPECT_GT(s.served, 80 * 20 * 85 / 100);
+    EXPECT_LT(s.p99(), 400ms);
+}
+
+TEST_P(ConcurrencyLimit, LeavesWorkAloneThatTakesVeryDifferentTimes) {
+    world w{GetParam()};
+    w.places = unbounded;
+    w.work = [](auto& r) { // from 1 ms, most of them short, to many seconds
+        std::lognormal_distribution<double> d{std::log(20e6), 1.2};
+        return duration{static_cast<duration::rep>(d(r))};
+    };
+    auto s = w.run(1000, 60s);
+    EXPECT_LT(part(s.refused, s.offered), 0.01);
+}
+
+TEST_P(ConcurrencyLimit, LetsWorkTakeLongerThatDoesNotQueue) {
+    world w{GetParam()};
+    w.places = unbounded;
+    w.run(1000, 10s);
+    w.work = [](auto&) { return duration{400ms}; }; // another service has become slow, and serves all
+    auto s = w.run(1000, 30s);
+    EXPECT_LT(part(s.refused, s.offered), 0.03);
+    EXPECT_FALSE(w.limit.limit());
+}
+
+TEST_P(ConcurrencyLimit, LetsABurstPassThatTheServiceCanTake) {
+    world w{GetParam()};
+    w.places = unbounded;
+    w.run(10, 20s);
+    auto s = w.run(5000, 5s);
+    EXPECT_EQ(s.refused, 0U);
+}
+
+TEST(ConcurrencyLimitGiven, IsKeptExactly) {
+    concurrency_limit limit{2};
+    const time_point t{1h};
+    const auto first = limit.enter(t);
+    EXPECT_TRUE(first);
+    EXPECT_TRUE(limit.enter(t));
+    EXPECT_FALSE(limit.enter(t));
+    EXPECT_EQ(limit.in_hand(), 2U);
+    limit.leave(*first, t + 1h, true, 4);
+    EXPECT_TRUE(limit.enter(t));
+    EXPECT_EQ(limit.limit(), 2U);
+}

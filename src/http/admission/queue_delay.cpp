@@ -1,0 +1,46 @@
+#include "http/admission/queue_delay.hpp"
+
+#include <algorithm>
+
+namespace genever::http {
+
+namespace {
+constexpr auto relaxed = std::memory_order_relaxed;
+
+duration::rep ticks(time_point t) noexcept { return t.time_since_epoch().count(); }
+} // namespace
+
+bool queue_delay::note_slowly(time_point now, duration waited) noexcept {
+    const duration::rep t = ticks(now);
+    const bool overloaded = t < overloaded_until_.load(relaxed);
+    if (waited <= target_) {
+        above_since_.store(0, relaxed);
+        if (!overloaded) trouble_.store(false, relaxed);
+        return overloaded;
+    }
+    trouble_.store(true, relaxed);
+    const duration::rep last = above_last_.exchange(t, relaxed);
+    duration::rep since = above_since_.load(relaxed);
+    // Two that have waited with nobody between them for an interval tell nothing about that time.
+    if (since == 0 || t - last > interval_.count()) {
+        since = t;
+        above_since_.store(since, relaxed);
+    }
+    if (overloaded) return true;
+    if (t - since < interval_.count() && waited < interval_) return false;
+    note_refusal(now);
+    return true;
+}
+
+duration queue_delay::tolerance(bool overloaded, double share) const noexcept {
+    const duration most = overloaded ? std::min(2 * target_, interval_) : interval_;
+    if (share >= 1.0) return most;
+    return duration{static_cast<duration::rep>(static_cast<double>(most.count()) * share)};
+}
+
+void queue_delay::note_refusal(time_point now) noexcept {
+    overloaded_until_.store(ticks(now + interval_), relaxed);
+    trouble_.store(true, relaxed);
+}
+
+} // namespace genever::http

@@ -1,0 +1,51 @@
+// Whether requests have waited for too long: controlled delay for requests.
+//
+//          all above the target for an interval, or one above the interval
+//      calm ──────────────────────────────────────────────────────────────▶ overloaded
+//        ▲                                                                      │
+//        └────────────── nobody refused for an interval ────────────────────────┘
+//
+// Calm, a request is refused only when it has waited for a whole interval: bursts pass. Overloaded, at twice the target:
+// the standing queue then lies between the target and its double, so the service stays busy, and what it serves has
+// waited for little. (Admission_options cites the sources.)
+#pragma once
+
+#include <genever/base/clock.hpp>
+
+#include <atomic>
+
+namespace genever::http {
+
+/// One server's. Safe on all threads; its figures are relaxed, since each is judged by itself and a late look does
+/// little harm. In the usual case it only reads.
+class queue_delay {
+public:
+    queue_delay(duration target, duration interval) noexcept : target_(target), interval_(interval) {}
+
+    /// Notes that a request begins to be handled at `now` and had waited for `waited`. The result: whether the server is
+    /// overloaded.
+    bool note(time_point now, duration waited) noexcept {
+        if (waited <= target_ && !trouble_.load(std::memory_order_relaxed)) [[likely]]
+            return false;
+        return note_slowly(now, waited);
+    }
+    /// How long one may have waited. `share` is between 0 and 1: less for those who have had more than theirs.
+    duration tolerance(bool overloaded, double share) const noexcept;
+    /// Notes that one has been refused: the server is overloaded for at least another interval.
+    void note_refusal(time_point now) noexcept;
+
+    duration target() const noexcept { return target_; }
+
+private:
+    bool note_slowly(time_point now, duration waited) noexcept;
+
+    const duration target_;
+    const duration interval_;
+    // Nanoseconds; 0: none.
+    std::atomic<bool> trouble_{false}; // one of the others is not 0
+    std::atomic<duration::rep> above_since_{0};
+    std::atomic<duration::rep> above_last_{0};
+    std::atomic<duration::rep> overloaded_until_{0};
+};
+
+} // namespace genever::http

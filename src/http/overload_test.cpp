@@ -1,0 +1,390 @@
+// What a server does with requests and connections that it cannot serve, and with handlers that nobody waits for any longer.
+#include "server_test_support.hpp"
+
+#include <genever/base/defer.hpp>
+#include <genever/http/admission.hpp>
+#include <genever/runtime/time.hpp>
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <ctime>
+#include <memory>
+#include <string>
+
+using namespace genever;
+using namespace std::chrono_literals;
+using namespace genever::http::test;
+
+namespace {
+
+/// Handlers that wait until the test lets them go, and what became of them.
+struct workshop {
+    std::atomic<int> begun{0};
+    std::atomic<int> ended{0};    // destroyed or returned
+    std::atomic<int> finished{0}; // returned
+    std::atomic<bool> open{false};
+
+    task<> work() {
+        ++begun;
+        defer at_the_end{[this] { ++ended; }};
+        for (;;) {
+            if (open) break;
+            co_await sleep_for(1ms);
+        }
+        ++finished;
+    }
+};
+
+task<> until(const std::atomic<int>& counter, int n) {
+    const time_point end = now() + 10s;
+    for (;;) {
+        if (counter >= n || now() > end) break;
+        co_await sleep_for(1ms);
+    }
+    EXPECT_GE(counter, n);
+}
+
+/// Asks for admission by a class of its own: `/critical`, or what the test says.
+struct by_class {
+    static constexpr bool admits = true;
+    std::shared_ptr<http::traffic_class> usual;
+    std::shared_ptr<workshop> shop;
+    std::shared_ptr<http::traffic_class> critical =
+        std::make_shared<http::traffic_class>(http::traffic{.priority = http::priority::critical});
+
+    task<> operator()(http::exchange& x) const {
+        if (!x.admit(x.request.path == "/critical" ? *critical : *usual)) return {};
+        x.response.body = "served";
+        return x.request.path == "/critical" ? task<>{} : shop->work();
+    }
+};
+
+std::shared_ptr<http::traffic_class> a_class(http::traffic t) {
+    return std::make_shared<http::traffic_class>(t);
+}
+
+std::int64_t cpu_nanoseconds() {
+    timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
+}
+
+/// Keeps its worker busy for half a millisecond, but for `/critical`.
+struct burn {
+    static constexpr bool admits = true;
+    std::shared_ptr<http::traffic_class> usual = a_class({});
+    std::shared_ptr<http::traffic_class> critical = a_class({.priority = http::priority::critical});
+    task<> operator()(http::exchange& x) const {
+        const bool is_critical = x.request.path == "/critical";
+        if (!x.admit(is_critical ? *critical : *usual)) return {};
+        x.response.body = "served";
+        if (is_critical) return {};
+        for (const std::int64_t end = cpu_nanoseconds() + 500'000; cpu_nanoseconds() < end;) {
+        }
+        return {};
+    }
+};
+
+} // namespace
+
+TEST(Overload, AHandlerPastItsDeadlineIsDestroyedAndTheConnectionGoesOn) {
+    auto shop = std::make_shared<workshop>();
+    auto stats = std::make_shared<http::server_stats>();
+    auto handler = [shop](http::exchange& x) -> task<> {
+        if (x.request.path == "/wait") co_await shop->work();
+        x.response.body = "fine";
+    };
+    with_server({.handler = handler, .handler_timeout = 20ms, .stats = stats},
+                [&](std::uint16_t port) -> task<> {
+                    client c;
+                    co_await c.connect(port);
+                    co_await c.say(get("/wait"));
+                    EXPECT_TRUE(co_await c.hear("the request took too long"));
+                    EXPECT_EQ(occurrences(c.got, "HTTP/1.1 503 "), 1U);
+                    EXPECT_EQ(shop->ended, 1);
+                    EXPECT_EQ(shop->finished, 0);
+                    co_await c.say(get("/"));
+                    EXPECT_TRUE(co_await c.hear("fine"));
+                });
+    EXPECT_EQ(stats->refused(http::refusal::handler_timeout), 1U);
+    EXPECT_EQ(stats->admitted(), 2U);
+}
+
+TEST(Overload, ADeadlineAfterTheResponseHasBegunEndsTheConnection) {
+    auto shop = std::make_shared<workshop>();
+    auto handler = [shop](http::exchange& x) -> task<> {
+        co_await x.send_piece("the first half");
+        co_await shop->work();
+    };
+    with_server({.handler = handler, .handler_timeout = 20ms}, [&](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/"));
+        EXPECT_TRUE(co_await c.hear_end());
+        EXPECT_EQ(occurrences(c.got, "the first half"), 1U);
+        EXPECT_EQ(occurrences(c.got, "\r\n0\r\n"), 0U) << "it must not look complete";
+        EXPECT_EQ(shop->ended, 1);
+    });
+}
+
+TEST(Overload, ADeadlineEndsAHandlerThatWaitsForItsBody) {
+    auto handler = [](http::exchange& x) -> task<> { co_await x.read_body(); };
+    with_server({.handler = handler, .handler_timeout = 20ms}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nab");
+        EXPECT_TRUE(co_await c.hear("the request took too long"));
+        co_await c.say("cde" + get("/")); // the rest is passed over
+        EXPECT_TRUE(co_await c.hear("HTTP/1.1 200 "));
+    });
+}
+
+TEST(Overload, AClientThatGoesAwayEndsItsHandler) {
+    auto shop = std::make_shared<workshop>();
+    auto stats = std::make_shared<http::server_stats>();
+    auto handler = [shop](http::exchange&) -> task<> { co_await shop->work(); };
+    with_server({.handler = handler, .stats = stats}, [&](std::uint16_t port) -> task<> {
+        {
+            client c;
+            co_await c.connect(port);
+            co_await c.say(get("/"));
+            co_await until(shop->begun, 1);
+        }
+        co_await until(shop->ended, 1);
+        EXPECT_EQ(shop->finished, 0);
+        client half;
+        co_await half.connect(port);
+        co_await half.say(get("/"));
+        co_await until(shop->begun, 2);
+        half.stream.shutdown_write();
+        co_await until(shop->ended, 2);
+        EXPECT_TRUE(co_await half.hear_end());
+        EXPECT_EQ(half.got, "");
+    });
+    EXPECT_EQ(stats->refused(http::refusal::client_gone), 2U);
+}
+
+TEST(Overload, AClientThatOnlyEndsItsSideCanBeAnswered) {
+    auto shop = std::make_shared<workshop>();
+    auto handler = [shop](http::exchange& x) -> task<> {
+        x.response.body = "answered";
+        co_await shop->work();
+    };
+    with_server({.handler = handler, .half_closed_clients = true}, [&](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/"));
+        c.stream.shutdown_write();
+        co_await until(shop->begun, 1);
+        shop->open = true;
+        EXPECT_TRUE(co_await c.hear("answered"));
+    });
+    EXPECT_EQ(shop->finished, 1);
+}
+
+TEST(Overload, AHandlerThatHasNothingToWaitForAnswersAClientThatEndsItsSide) {
+    auto handler = [](http::exchange& x) -> task<> {
+        x.response.body = "answered";
+        return {};
+    };
+    with_server({.handler = handler}, [](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/"));
+        c.stream.shutdown_write();
+        EXPECT_TRUE(co_await c.hear("answered"));
+        EXPECT_TRUE(co_await c.hear_end());
+    });
+}
+
+TEST(Overload, BeyondTheConcurrencyOfAClassRequestsAreRefusedAtOnceAndCriticalOnesServed) {
+    auto shop = std::make_shared<workshop>();
+    auto stats = std::make_shared<http::server_stats>();
+    auto usual = a_class({.max_concurrency = 2});
+    with_server({.handler = by_class{usual, shop}, .stats = stats}, [&](std::uint16_t port) -> task<> {
+        client two[2];
+        for (client& c : two) {
+            co_await c.connect(port);
+            co_await c.say(get("/"));
+        }
+        co_await until(shop->begun, 2);
+        EXPECT_EQ(usual->in_hand(), 2U);
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/"));
+        EXPECT_TRUE(co_await c.hear("try again later"));
+        EXPECT_EQ(occurrences(c.got, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"), 1U);
+        co_await c.say("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nabcde" + get("/critical"));
+        EXPECT_TRUE(co_await c.hear("served")) << "the connection goes on behind a body that nobody has read";
+        EXPECT_EQ(occurrences(c.got, "HTTP/1.1 503 "), 2U);
+        shop->open = true;
+        for (client& other : two) EXPECT_TRUE(co_await other.hear("served"));
+        co_await until(shop->ended, 2);
+        co_await c.say(get("/"));
+        EXPECT_TRUE(co_await c.hear("served", 2));
+    });
+    EXPECT_EQ(stats->refused(http::refusal::concurrency), 2U);
+    EXPECT_EQ(stats->admitted(), 4U);
+    EXPECT_EQ(usual->in_hand(), 0U);
+}
+
+TEST(Overload, ARefusalToHeadHasNoBodyAndOneToHttp10SaysWhetherItGoesOn) {
+    auto usual = a_class({.max_concurrency = 0});
+    with_server({.handler = by_class{usual, std::make_shared<workshop>()}},
+                [&](std::uint16_t port) -> task<> {
+                    client c;
+                    co_await c.connect(port);
+                    co_await c.say("HEAD / HTTP/1.1\r\nHost: t\r\n\r\n"
+                                   "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n");
+                    EXPECT_TRUE(co_await c.hear_end());
+                    EXPECT_EQ(occurrences(c.got, "HTTP/1.1 503 "), 3U);
+                    EXPECT_EQ(occurrences(c.got, "try again later"), 2U);
+                    EXPECT_EQ(occurrences(c.got, "Connection: keep-alive\r\n"), 1U);
+                    EXPECT_EQ(occurrences(c.got, "Connection: close\r\n"), 1U);
+                });
+}
+
+TEST(Overload, RefusalsBeyondTheirRateAreAnsweredLater) {
+    auto usual = a_class({.max_concurrency = 0});
+    auto stats = std::make_shared<http::server_stats>();
+    const http::admission_options admission{.refusal_rate = 1, .refusal_patience = 30ms};
+    with_server(
+        {.handler = by_class{usual, std::make_shared<workshop>()}, .admission = admission, .stats = stats},
+        [&](std::uint16_t port) -> task<> {
+            client c;
+            co_await c.connect(port);
+            std::string all;
+            for (int i = 0; i < 10; ++i) all += get("/");
+            const time_point before = now();
+            co_await c.say(all);
+            EXPECT_TRUE(co_await c.hear("try again later", 10));
+            EXPECT_GE(now() - before, 30ms);
+        });
+    EXPECT_EQ(stats->refused(http::refusal::concurrency), 10U);
+}
+
+TEST(Overload, ConnectionsBeyondTheLimitAreToldSoAndTheLastServeOnlyWhatIsCritical) {
+    auto shop = std::make_shared<workshop>();
+    shop->open = true;
+    auto stats = std::make_shared<http::server_stats>();
+    const http::admission_options admission{.max_connections = 8, .max_connections_per_client = 8};
+    with_server({.handler = by_class{a_class({}), shop}, .admission = admission, .stats = stats},
+                [&](std::uint16_t port) -> task<> {
+                    client all[8];
+                    for (client& c : all) {
+                        co_await c.connect(port);
+                        co_await c.say(get("/critical"));
+                        EXPECT_TRUE(co_await c.hear("served"));
+                    }
+                    EXPECT_EQ(stats->connections(), 8U);
+                    client beyond;
+                    co_await beyond.connect(port);
+                    EXPECT_TRUE(co_await beyond.hear_end());
+                    EXPECT_EQ(occurrences(beyond.got, "HTTP/1.1 503 "), 1U);
+                    EXPECT_EQ(occurrences(beyond.got, "Connection: close\r\n"), 1U);
+                    co_await all[0].say(get("/"));
+                    EXPECT_TRUE(co_await all[0].hear("served", 2));
+                    co_await all[7].say(get("/")); // the last one
+                    EXPECT_TRUE(co_await all[7].hear_end());
+                    EXPECT_EQ(occurrences(all[7].got, "HTTP/1.1 503 "), 1U);
+                });
+    EXPECT_EQ(stats->refused(http::refusal::connections), 1U);
+    EXPECT_EQ(stats->refused(http::refusal::reserved), 1U);
+    EXPECT_EQ(stats->accepted(), 9U);
+    EXPECT_EQ(stats->connections(), 0U);
+}
+
+TEST(Overload, OneClientDoesNotGetAllConnections) {
+    auto stats = std::make_shared<http::server_stats>();
+    const http::admission_options admission{.max_connections = 100, .max_connections_per_client = 2};
+    with_server(
+        {.handler = [](http::exchange&) -> task<> { return {}; }, .admission = admission, .stats = stats},
+        [&](std::uint16_t port) -> task<> {
+            client c[3];
+            for (client& each : c) {
+                co_await each.connect(port);
+                co_await each.say(get("/"));
+            }
+            EXPECT_TRUE(co_await c[0].hear("HTTP/1.1 200 "));
+            EXPECT_TRUE(co_await c[1].hear("HTTP/1.1 200 "));
+            EXPECT_TRUE(co_await c[2].hear_end());
+        });
+    EXPECT_EQ(stats->refused(http::refusal::client_connections), 1U);
+}
+
+TEST(Overload, ABodyThatTricklesIsRefusedAfterItsTime) {
+    with_server({.handler = [](http::exchange& x) -> task<> {
+                     auto body = co_await x.read_body();
+                     x.response.status = !body && body.error() == http::body_error::timeout ? 408 : 200;
+                 },
+                 .body_rate = 1'000'000,
+                 .body_grace = 20ms},
+                [](std::uint16_t port) -> task<> {
+                    client c;
+                    co_await c.connect(port);
+                    co_await c.say("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000\r\n\r\n");
+                    bool heard = false;
+                    for (int i = 0; i < 100; ++i) {
+                        if (heard) break;
+                        co_await c.say("x");
+                        char buffer[1024];
+                        auto n = co_await c.stream.read_some(buffer, now() + 5ms);
+                        heard = n && std::string_view{buffer, *n}.starts_with("HTTP/1.1 408 ");
+                    }
+                    EXPECT_TRUE(heard) << "each of its bytes came soon after the one before";
+                });
+}
+
+// Many clients who ask again as soon as they have been answered, one worker that each request keeps busy: whoever waits
+// for too long is refused, health checks are not, and everything is counted.
+TEST(Overload, RequestsThatHaveWaitedForTooLongAreRefusedAndCriticalOnesServed) {
+    static constexpr int clients = 48;
+    auto stats = std::make_shared<http::server_stats>();
+    const http::admission_options admission{
+        .queue_target = 1ms, .queue_interval = 20ms, .refusal_rate = 1000};
+    std::atomic<int> running{0};
+    std::atomic<std::uint64_t> served{0};
+    std::atomic<std::uint64_t> refused{0};
+    std::atomic<std::uint64_t> critical{0};
+    with_server({.handler = burn{}, .admission = admission, .stats = stats},
+                [&](std::uint16_t port) -> task<> {
+                    running = clients;
+                    for (int i = 0; i < clients; ++i) {
+                        spawn([&, port]() -> task<> {
+                            defer at_the_end{[&] { --running; }};
+                            client c;
+                            co_await c.connect(port);
+                            const time_point end = now() + 20s;
+                            for (;;) {
+                                if (stats->refused(http::refusal::queue_delay) >= 200 || now() > end) break;
+                                c.got.clear();
+                                co_await c.say(get("/"));
+                                const bool heard = co_await c.hear("\r\n\r\n");
+                                EXPECT_TRUE(heard);
+                                if (!heard) break;
+                                ++(c.got.starts_with("HTTP/1.1 200 ") ? served : refused);
+                            }
+                        });
+                    }
+                    client health;
+                    co_await health.connect(port);
+                    for (;;) {
+                        if (running == 0) break;
+                        health.got.clear();
+                        co_await health.say(get("/critical"));
+                        EXPECT_TRUE(co_await health.hear("served"));
+                        ++critical;
+                        co_await sleep_for(1ms);
+                    }
+                    client after;
+                    co_await after.connect(port);
+                    co_await after.say(get("/"));
+                    EXPECT_TRUE(co_await after.hear("served"));
+                },
+                {.workers = 1, .on_crash = [](const crash_report&) {}});
+    EXPECT_GT(served, 0U);
+    EXPECT_GE(stats->refused(http::refusal::queue_delay), 200U);
+    EXPECT_EQ(refused, stats->refused());
+    EXPECT_EQ(served + critical + 1, stats->admitted());
+}
