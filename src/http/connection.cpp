@@ -34,8 +34,13 @@ constexpr duration drain_patience = 2s;
 constexpr duration longest_turn = 1ms;
 // How much of a body that no handler wanted is read in order to keep the connection.
 constexpr std::size_t discard_bytes = 256 * 1024;
+// The same of one whose request was refused: less than a refusal costs.
+constexpr std::size_t discard_refused_bytes = 16 * 1024;
 // Responses to pipelined requests go out together up to this size.
 constexpr std::size_t flush_at = 64 * 1024;
+constexpr std::size_t flush_before_handling = 16 * 1024;
+// How long one of the last connections may be without a request before it makes room for another.
+constexpr duration reserve_patience = 2s;
 
 /// The Date field's value, made once a second on each thread.
 [[gnu::noinline]] std::string_view current_date() noexcept {
@@ -56,7 +61,6 @@ connection::connection(server_state::presence presence, pid connections, net::un
       options_(server_.options), connections_(connections), peer_text_(std::move(peer)),
       stream_(std::move(fd)), member_(server_, stream_.io()), parser_(options_.limits) {
     peer_ = peer_text_;
-    handled_at_ = presence_.accepted_at();
 }
 
 // Beyond the link's reach the connection still counts (presence_), so every drain of the server waits for it.
@@ -65,6 +69,7 @@ void connection::detach() {
     const spawn_options options{.label = "http detached connection's limit"};
     spawn(options, limit_detached, self(), options_.drain_timeout);
     unlink(connections_);
+    stream_.io().keep_on_hangup();
     detached_ = true;
 }
 
@@ -88,6 +93,7 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
             if (f != fill::timeout) co_return f;
         }
         const server_state::client_wait w{member_};
+        client_slow_ = true;
         const io_result r = co_await stream_.io().readable(
             w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
         if (r == io_result::timeout) co_return fill::timeout;
@@ -97,6 +103,7 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
 
 bool connection::may_keep_alive(bool head_in_use) {
     if (!request_.keep_alive || close_ || broken_ || detached_ || response_.close) return false;
+    if (presence_.in_reserve() && in_reserve()) return false; // the next one needs it
     if (!server_.draining.load(std::memory_order_relaxed) && !stop_requested()) return true;
     // A drain answers what the client has sent already: this response is the last one if nothing follows it.
     if (!body_done_) return false;
@@ -137,8 +144,11 @@ task<> connection::serve() {
             if (!out_.empty() && !flush_now()) {
                 const bool sent = co_await flush();
                 if (!sent) co_return;
+                handled_at_ = now();
             }
             const server_state::client_wait w{member_};
+            if (presence_.in_reserve() && in_reserve())
+                deadline = std::min(deadline, now() + reserve_patience);
             if (!in_.empty()) {
                 const io_result r = co_await stream_.io().readable(
                     w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
@@ -153,13 +163,15 @@ task<> connection::serve() {
                 if (gone) break;
             } else { // nothing of a request has come: idle
                 const time_point since = now();
-                const io_result cold =
-                    co_await stream_.io().readable(since + std::min(warm_time, options_.idle_timeout));
-                gone = cold == io_result::timeout && options_.idle_timeout <= warm_time;
+                const duration patience = deadline == time_point::max()
+                                              ? options_.idle_timeout
+                                              : std::min(options_.idle_timeout, reserve_patience);
+                const io_result cold = co_await stream_.io().readable(since + std::min(warm_time, patience));
+                gone = cold == io_result::timeout && patience <= warm_time;
                 if (gone) break;
                 if (cold == io_result::timeout) {
                     give_memory_back();
-                    const io_result r = co_await stream_.io().readable(later(since, options_.idle_timeout));
+                    const io_result r = co_await stream_.io().readable(later(since, patience));
                     gone = r == io_result::timeout;
                     if (gone) break;
                 }
@@ -171,6 +183,11 @@ task<> connection::serve() {
 
         // ---- the handler, behind the barrier
         begin_request();
+        // A client that does not read must not hold a place among those in hand.
+        if (out_.size() >= flush_before_handling && !flush_now()) {
+            const bool sent = co_await flush();
+            if (!sent) co_return;
+        }
         if (had_its_turn()) {
             if (!out_.empty() && !flush_now()) {
                 const bool sent = co_await flush();
@@ -188,16 +205,18 @@ task<> connection::serve() {
                 if (!out_.empty() && !flush_now()) {
                     const bool sent = co_await flush();
                     if (!sent) co_return;
+                    handled_at_ = now(); // it begins now
                 }
+                client_slow_ = false;
                 const gone_when gone =
                     options_.half_closed_clients ? gone_when::broken : gone_when::half_closed;
                 finished = co_await for_peer(stream_.io(), gone, handler_deadline(), std::move(handling));
                 handled_at_ = now();
-                fresh_turn_ = true;
-                if (finished) permit_.finish(handled_at_);
+                if (finished && !client_slow_) permit_.finish(handled_at_);
             }
         } catch (...) {
             thrown = std::current_exception();
+            handled_at_ = now();
         }
         permit_.give_back();
         if (!finished && finished.error() == work_ended::peer_gone) {
@@ -228,10 +247,12 @@ task<> connection::serve() {
         if (!body_done_ && !close_) {
             const bool passed = co_await discard_body();
             if (!passed) close_ = true;
+            handled_at_ = now();
         }
         if ((close_ || out_.size() >= flush_at) && !flush_now()) {
             const bool sent = co_await flush();
             if (!sent) co_return;
+            handled_at_ = now();
         }
         end_request();
         if (close_) break;
@@ -245,22 +266,30 @@ task<> connection::serve() {
 
 // ---- admission
 
-// Decided before anything is done for the request, and again before each: a handler that asks twice is told the same.
+// Decided before anything is done for the request; by the rules of a class that somebody further in knows better, again.
 bool connection::admit(traffic_class& c) {
-    if (class_) return refused_ == refusal::none;
+    if (refused_ != refusal::none) return false;
+    if (class_ == &c) return true;
+    const bool again = class_ != nullptr;
     class_ = &c;
+    permit_.give_back();
     const time_point time = now();
-    // Behind its predecessor on this connection a request does not wait for the server.
-    const admission_control::asker a{
-        .client = presence_.client(),
-        .waits_since = std::max(stream_.io().readable_since(), handled_at_),
-        .in_reserve = presence_.in_reserve(),
-    };
+    // What has come while its predecessor was handled has waited for that one, not for the server; it is judged as that one was.
+    const time_point since = std::max(stream_.io().readable_since(), presence_.accepted_at());
+    const bool measured = !again && (first_ || since > handled_at_);
+    if (measured) queued_ = time - since;
+    first_ = false;
     handled_at_ = time;
     if (std::exchange(fresh_turn_, false)) turn_began_ = time;
+    const admission_control::asker a{.client = presence_.client(),
+                                     .waited = queued_,
+                                     .measured = measured,
+                                     .in_reserve = presence_.in_reserve() && in_reserve()};
     refused_ = server_.admission.admit(c, a, time, permit_);
     return refused_ == refusal::none;
 }
+
+bool connection::in_reserve() const noexcept { return server_.admission.nearly_full(); }
 
 // Whether others are to have theirs: a client can send many requests together.
 bool connection::had_its_turn() const noexcept {
@@ -274,14 +303,13 @@ time_point connection::handler_deadline() const noexcept {
 }
 
 // The request was not admitted: when to tell.
-time_point connection::note_refusal() noexcept {
-    server_.admission.count(refused_);
-    return server_.admission.answer_refusal_at(handled_at_);
-}
+time_point connection::note_refusal() noexcept { return server_.admission.answer_refusal_at(handled_at_); }
 
 // Tells. Whether the connection goes on.
 bool connection::append_refusal() {
     if (!body_done_ && !body_asked_) close_ = true; // see finish_response
+    if (!body_done_ && parser_.announced_body() > discard_refused_bytes)
+        close_ = true; // reading it would cost more than no
     if (refused_ == refusal::reserved) close_ = true;
     const bool keep_alive = may_keep_alive(false);
     out_ += server_.admission.text().get(!keep_alive, request_.method == method::head,
@@ -293,11 +321,18 @@ bool connection::append_refusal() {
 bool connection::answer_timeout() {
     server_.admission.count(refusal::handler_timeout);
     if (head_sent_) return false;
-    response_.clear();
-    response_.status = 503;
-    response_.set("Content-Type", "application/json; charset=utf-8");
-    response_.body = R"({"error":{"status":503,"message":"the request took too long"}})";
+    replace_response(503, R"({"error":{"status":503,"message":"the request took too long"}})");
     return true;
+}
+
+// Instead of what the handler has made; but for its wish to close.
+void connection::replace_response(int status, std::string_view body) {
+    const bool close = response_.close;
+    response_.clear();
+    response_.close = close;
+    response_.status = status;
+    response_.set("Content-Type", "application/json; charset=utf-8");
+    response_.body = body;
 }
 
 // ---- the head
@@ -331,12 +366,7 @@ bool connection::recover(const std::exception_ptr& thrown) {
     append_log_text(what, request_.path);
     report_crash(what, exit_reason::from_exception(thrown));
     if (head_sent_) return false;
-    const bool close = response_.close;
-    response_.clear();
-    response_.close = close;
-    response_.status = 500;
-    response_.set("Content-Type", "application/json; charset=utf-8");
-    response_.body = R"({"error":{"status":500,"message":"Internal Server Error"}})";
+    replace_response(500, R"({"error":{"status":500,"message":"Internal Server Error"}})");
     return true;
 }
 
@@ -508,6 +538,7 @@ task<bool> connection::flush() {
     for (;;) {
         const bool all = flush_now();
         if (all || broken_) co_return all;
+        client_slow_ = true;
         const time_point since = now();
         const io_result r = co_await stream_.io().writable(later(since, patience()));
         waited_ += now() - since;

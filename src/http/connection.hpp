@@ -55,6 +55,8 @@ private:
     bool may_keep_alive(bool head_in_use);
 
     // The handler.
+    bool in_reserve() const noexcept;
+    void replace_response(int status, std::string_view body);
     bool had_its_turn() const noexcept;
     time_point handler_deadline() const noexcept;
     time_point note_refusal() noexcept;
@@ -102,9 +104,13 @@ private:
     // Admission.
     admission_control::permit permit_;
     const traffic_class* class_ = nullptr; // of the request that was admitted; null: it did not ask
-    time_point handled_at_{};              // when the last request began to be handled, or had been
-    time_point turn_began_{};              // the first one's of those between which nothing was waited for
-    bool fresh_turn_ = true;               // something has been waited for since the last one
+    time_point
+        handled_at_{}; // when the last request began to be handled, or when what was waited for after that came
+    time_point turn_began_{};  // when the first of those that came together did
+    duration queued_{};        // how long the last whose wait could be measured had waited for the server
+    bool fresh_turn_ = true;   // others have had their turn since the last one
+    bool first_ = true;        // no request of this connection has been handled
+    bool client_slow_ = false; // the handler has waited for its client
     refusal refused_ = refusal::none;
 
     bool drained_ = false; // the last read gave less than it could have: there is nothing until the next edge

@@ -140,8 +140,7 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
             }
             // With another instance there it is that one's to accept.
             const bool ours = !being_replaced() && !accepting_is_held();
-            for (;;) {
-                if (!ours) break;
+            for (int left = server->options.backlog; left > 0 && ours; --left) {
                 auto a = listener->try_accept();
                 if (!a) break;
                 spawn_connection(server, connections, std::move(*a));

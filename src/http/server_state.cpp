@@ -2,20 +2,26 @@
 
 #include <genever/otp/run.hpp>
 #include <genever/runtime/process.hpp>
+#include <genever/runtime/stats.hpp>
 #include <genever/runtime/time.hpp>
 
 #include <algorithm>
 #include <random>
-#include <thread>
 
 namespace genever::http {
 
 using detail::spin_guard;
 
+namespace {
+std::uint64_t seed() {
+    std::random_device d;
+    return std::uint64_t{d()} << 32 | d();
+}
+} // namespace
+
 server_state::server_state(server_options o)
     : options(std::move(o)),
-      admission(options.admission, options.stats ? options.stats : std::make_shared<server_stats>(),
-                std::max(1U, std::thread::hardware_concurrency()), std::random_device{}()),
+      admission(options.admission, options.stats ? options.stats : std::make_shared<server_stats>(), seed()),
       port(options.port) {}
 
 std::expected<server_state::presence, refusal>
@@ -74,7 +80,8 @@ server_state::client_wait::~client_wait() {
     member_.waiting_ = false;
 }
 
-void server_state::open() noexcept {
+void server_state::open() {
+    admission.served_by(stats().workers);
     spin_guard g{lock_};
     draining.store(false, std::memory_order_relaxed);
     waits_for_drain_ = {};

@@ -104,7 +104,7 @@ struct server_state {
     };
 
     /// Open for connections (again), as the connections' process starts.
-    void open() noexcept;
+    void open();
     /// Begins the drain: connections that wait for their clients are told, the others see it at their next wait. `who` is
     /// told, by a `drained` message, when none is left; at once if none is there.
     void drain(pid who);

@@ -22,6 +22,7 @@ io_handle::io_handle(int fd, io_file file) {
             s->read_edge = s->write_edge = s->read_closed = s->write_closed = s->shut = s->nudged = false;
             s->shared_file = file == io_file::shared;
             s->reader = s->writer = s->on_hangup = {};
+            s->stamped = false;
             s->readable_at.store(0, std::memory_order_relaxed);
             s->fd = fd;
         }
@@ -171,6 +172,7 @@ void io_handle::wait_awaiter::suspend(process& p, std::coroutine_handle<> h) noe
         parked_ = &p;
         token_ = ticket.token;
         (write_ ? slot_->writer : slot_->reader) = ticket;
+        if (!write_) slot_->stamped = false;
     }
     if (deadline_ != time_point::max()) {
         timer_.ticket = ticket;

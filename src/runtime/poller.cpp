@@ -148,7 +148,7 @@ bool poller::poll(std::int64_t timeout) noexcept {
             if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s.read_closed = true;
             if (what & (EPOLLHUP | EPOLLERR)) s.write_closed = true;
             if (what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-                s.readable_at.store(time, std::memory_order_relaxed);
+                if (!std::exchange(s.stamped, true)) s.readable_at.store(time, std::memory_order_relaxed);
                 s.read_edge = s.reader.p == nullptr;
                 reader = std::exchange(s.reader, {});
             }

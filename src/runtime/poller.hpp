@@ -29,8 +29,8 @@ struct io_slot {
         on_hangup; // whose scope is called off when the peer is gone (its token: the process's generation)
     std::uint64_t on_hangup_scope = 0;
     bool half_close_is_none = false; // a peer that only sends no more is not gone
-    std::atomic<std::int64_t> readable_at{
-        0}; // when the last edge for reading was fetched; the runtime's clock
+    bool stamped = false;            // readable_at belongs to the time since the last wait for reading began
+    std::atomic<std::int64_t> readable_at{0}; // when the first edge for reading in that time was fetched
     class poller* home = nullptr;
     io_slot* next_free = nullptr;
 };

@@ -88,10 +88,29 @@ task<> route_table::run(http::exchange& x, const route& r, path_params params) {
 }
 
 task<> route_table::handle_rare(http::exchange& x) const {
+    http::traffic_class* own = class_of(x.request);
+    const bool admitted = own ? x.admit(*own) : x.admit();
+    return admitted ? run_rare(x) : task<>{};
+}
+
+/// That of the route which will answer; null where none does.
+http::traffic_class* route_table::class_of(const http::request& request) const {
+    arena memory;
+    std::string_view path = request.path;
+    if (path.contains('%')) {
+        char* plain = memory.allocate_chars(path.size());
+        const auto size = decode(path, plain, decoding::path);
+        if (!size) return nullptr;
+        path = {plain, *size};
+    }
+    path_params ignored;
+    const route* r = find(request.method, path, ignored);
+    return r ? r->admission.get() : nullptr;
+}
+
+task<> route_table::run_rare(http::exchange& x) const {
     context c{x, not_found_, path_params{}};
     c.route_ = choose(c);
-    const bool admitted = c.route_->admission ? x.admit(*c.route_->admission) : x.admit();
-    if (!admitted) co_return;
     task<> chain = next{0}(c);
     co_await std::move(chain);
 }

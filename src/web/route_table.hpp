@@ -42,6 +42,8 @@ private:
 
     static task<> run(http::exchange& x, const route& r, path_params params);
     task<> handle_rare(http::exchange& x) const;
+    http::traffic_class* class_of(const http::request& request) const;
+    task<> run_rare(http::exchange& x) const;
     const route* choose(context& c) const;
     const route* find(http::method m, std::string_view path, path_params& params) const noexcept;
     bool matches_but_for_slash(http::method m, std::string_view path, context& c) const;

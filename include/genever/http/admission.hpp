@@ -14,9 +14,10 @@ namespace genever::http {
 
 /// Who gives way when the server is overloaded.
 enum class priority : std::uint8_t {
-    critical,  ///< never refused: health checks, metrics, what an operator needs to see
+    critical, ///< never refused, but beyond a `max_concurrency` of its own: health checks, metrics, what an operator needs
+    ///< to see. What it costs nobody is protected from: not for what clients like to ask for.
     normal,    ///< refused when it has waited for too long, or too many are being handled
-    sheddable, ///< refused as soon as the server is overloaded: what can be done later, or left out
+    sheddable, ///< refused before the others are: what can be done later, or left out
 };
 
 /// How the requests of a class are treated.
@@ -73,12 +74,12 @@ struct admission_options {
     /// The time that a request waits between being there and being handled is controlled as CoDel does (K. Nichols,
     /// V. Jacobson: Controlling Queue Delay, ACM Queue 10(5), 2012), in the form for requests that are refused and not
     /// dropped (B. Maurer: Fail at Scale, ACM Queue 13(8), 2015): when all have waited for longer than `queue_target` for
-    /// a whole `queue_interval`, the server is overloaded; from then on those that have waited for twice the target are
-    /// refused, until nobody has had to be refused for one interval. Nobody ever waits for longer than the interval.
+    /// a whole `queue_interval`, or one for longer than that, the server is overloaded; from then on those that have waited for
+    /// twice the target are refused, until nobody has had to be refused for one interval.
     duration queue_target = std::chrono::milliseconds{5};
     duration queue_interval = std::chrono::milliseconds{100};
-    /// While the server is overloaded, whoever has had more than an equal share of what was served lately is
-    /// refused earlier, in proportion: a client that asks ten times as much as others does not take it from them.
+    /// While the server is overloaded, or a class is limited, whoever has had more than an equal share of the requests that were
+    /// admitted within the last second is refused before the others are: it gets what they leave.
     bool fair_shares = true;
 
     /// Whether to limit how many requests of a class are handled at once where their handlers do nothing but
@@ -88,7 +89,7 @@ struct admission_options {
     std::size_t least_concurrency = 4;
 
     /// How many refusals are answered at once, in a second and for each worker. Clients that ask again as soon as they are
-    /// refused would otherwise have the server do nothing but refuse; what goes beyond is answered later.
+    /// refused would otherwise have the server do nothing but refuse; what goes beyond is answered later, whoever asked.
     std::uint32_t refusal_rate = 4000;
     /// No refusal waits for longer than this.
     duration refusal_patience = std::chrono::seconds{1};
@@ -100,7 +101,7 @@ struct admission_options {
 enum class refusal : std::uint8_t {
     none,
     queue_delay,        ///< it has waited for too long (503)
-    sheddable,          ///< the server is overloaded, and this can be done without (503)
+    sheddable,          ///< the server is overloaded, and this one is the first to give way (503)
     share,              ///< its client has had more than its share while others wait (503)
     concurrency,        ///< too many of its class are being handled (503)
     reserved,           ///< the connection is one of the last, which are for critical requests (503)
@@ -121,14 +122,16 @@ public:
     /// How many requests were admitted; each ends with its response, or as one of the last two refusals.
     std::uint64_t admitted() const noexcept;
     std::uint64_t refused(refusal why) const noexcept;
-    /// All of them.
+    /// All that were not admitted: without the last two of the list.
     std::uint64_t refused() const noexcept;
     /// How many connections were accepted, refused ones included.
     std::uint64_t accepted() const noexcept;
     /// How many connections there are, at the moment.
     std::uint64_t connections() const noexcept { return connections_.load(std::memory_order_relaxed); }
-    /// Whether requests have had to be refused within the last queue_interval because they waited for too long.
-    bool overloaded() const noexcept { return overloaded_.load(std::memory_order_relaxed); }
+    /// Whether requests have had to be refused within one queue_interval before `now` because they waited for too long.
+    bool overloaded(time_point now) const noexcept {
+        return now.time_since_epoch().count() < overloaded_until_.load(std::memory_order_relaxed);
+    }
 
 private:
     friend class admission_control;
@@ -143,7 +146,7 @@ private:
 
     place places_[places];
     std::atomic<std::uint64_t> connections_{0};
-    std::atomic<bool> overloaded_{false};
+    std::atomic<duration::rep> overloaded_until_{0};
 };
 
 } // namespace genever::http

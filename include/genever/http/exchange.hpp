@@ -39,8 +39,8 @@ public:
     /// The client's address without its port, `127.0.0.1`: valid as long as the exchange.
     std::string_view peer_address() const noexcept { return peer_; }
 
-    /// Asks whether this request may be handled, by the rules of its class; to be called once, before anything is done for
-    /// it. False: it is to be left alone (return an empty `task<>{}`), and the server answers 503. `c` must live until the
+    /// Asks whether this request may be handled, by the rules of its class; to be called before anything is done for
+    /// it. A second call, by somebody who knows its class better, admits it by that one instead. False: it is to be left alone (return an empty `task<>{}`), and the server answers 503. `c` must live until the
     /// response has been made. A handler does not call this itself unless it says so (`http::handler`): the router asks by
     /// the class of the route, and for any other the server asks before it calls it.
     virtual bool admit(traffic_class& c) = 0;
@@ -75,6 +75,7 @@ public:
     /// - The response is the connection's last: it ends after it (`Connection: close`).
     /// - The connection still counts: whenever the server is shut down, under its present processes or those that
     ///   have been started since, the drain waits for it like for any other.
+    /// - A client that goes away no longer ends the handler; its deadline still does.
     /// - It is killed when it has not ended `server_options::drain_timeout` after the call. So it never
     ///   outlives the server for longer than that; while the server does not run, nobody waits for it.
     virtual void detach() = 0;
@@ -94,7 +95,8 @@ protected:
 /// that has nothing to wait for returns an empty `task<>{}`, which costs no coroutine frame.
 ///
 /// The server asks for each request whether it is to be admitted before it calls this. A callable that knows better by which
-/// rules has a `static constexpr bool admits = true` and calls exchange::admit itself.
+/// rules has a `static constexpr bool admits = true` and calls exchange::admit itself: the router does, and so must what is
+/// put around a router, or the requests of critical routes are admitted by the rules for normal ones first.
 class handler {
 public:
     handler() = default;

@@ -56,7 +56,8 @@ public:
     void nudge() noexcept;
     /// Whether the peer has closed its sending side, or the connection is broken, as far as the poller has seen.
     bool hung_up() const noexcept;
-    /// When the poller last saw that there is something to read; the clock's zero when it never has.
+    /// When the poller first saw something to read after the last wait for reading had begun, or as long as that has not
+    /// happened, before it; the clock's zero when it never has.
     time_point readable_since() const noexcept;
 
     // ---- for runtime/for_peer.hpp

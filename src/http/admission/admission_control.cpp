@@ -1,14 +1,11 @@
 #include "http/admission/admission_control.hpp"
 
 #include <algorithm>
-#include <thread>
 
 namespace genever::http {
 
 namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
-// Of the time that others may have waited for under overload.
-constexpr double sheddable_share = 0.1;
 } // namespace
 
 // ---- what is public
@@ -61,60 +58,74 @@ std::uint64_t server_stats::refused(refusal why) const noexcept {
 
 std::uint64_t server_stats::refused() const noexcept {
     std::uint64_t n = 0;
-    for (std::size_t why = 1; why < refusal_count; ++why) n += refused(static_cast<refusal>(why));
+    for (std::size_t why = 1; why < static_cast<std::size_t>(refusal::handler_timeout); ++why)
+        n += refused(static_cast<refusal>(why));
     return n;
 }
 
 // ---- the control
 
 admission_control::admission_control(const admission_options& o, std::shared_ptr<server_stats> stats,
-                                     unsigned workers, std::uint64_t seed)
+                                     std::uint64_t seed)
     : connections(connection_limits::of(o)), options_(o), stats_(std::move(stats)),
-      delay_(o.queue_target, o.queue_interval), shares_(seed),
-      pace_(std::uint64_t{o.refusal_rate} * workers, o.refusal_patience), text_(o.retry_after) {}
+      delay_(o.queue_target, o.queue_interval), shares_(seed), pace_(o.refusal_rate, o.refusal_patience),
+      text_(o.retry_after) {}
 
 refusal admission_control::admit(traffic_class& c, const asker& a, time_point now, permit& p) noexcept {
-    concurrency_limit& concurrency = c.state_->concurrency;
-    const duration waited = std::max(duration{0}, now - a.waits_since);
-    const bool overloaded = options_.enabled && delay_.note(now, waited);
-    std::optional<concurrency_limit::ticket> place;
-    if (c.settings.priority == priority::critical) {
-        concurrency.enter_anyway();
-    } else {
-        if (a.in_reserve) return refusal::reserved;
-        if (overloaded) [[unlikely]] {
-            // Those who give way first get what the others leave: a line that is short for them is there for nobody else.
-            const bool sheddable = c.settings.priority == priority::sheddable;
-            double share = options_.fair_shares ? std::min(1.0, shares_.share(a.client, now)) : 1.0;
-            if (sheddable) share *= sheddable_share;
-            if (waited > delay_.tolerance(true, share)) {
-                delay_.note_refusal(now);
-                if (waited > delay_.tolerance(true, 1.0)) return refusal::queue_delay;
-                return sheddable ? refusal::sheddable : refusal::share;
-            }
-        }
-        const bool limited =
-            c.settings.max_concurrency || (options_.enabled && options_.adaptive_concurrency);
-        if (!limited) {
-            concurrency.enter_anyway();
-        } else {
-            place = concurrency.enter(now);
-            if (!place) return refusal::concurrency;
-        }
-        if (overloaded && options_.fair_shares) shares_.note(a.client, now);
+    const refusal why = decide(c, a, now, p);
+    if (why != refusal::none) {
+        count(why);
+        return why;
     }
     stats_->mine().admitted.fetch_add(1, relaxed);
-    if (stats_->overloaded_.load(relaxed) != overloaded) stats_->overloaded_.store(overloaded, relaxed);
     p.control_ = this;
     p.class_ = &c;
-    p.place_ = place;
+    return why;
+}
+
+refusal admission_control::decide(const traffic_class& c, const asker& a, time_point now,
+                                  permit& p) noexcept {
+    concurrency_limit& concurrency = c.state_->concurrency;
+    const traffic& rules = c.settings;
+    bool overloaded = false;
+    if (options_.enabled) overloaded = a.measured ? delay_.note(now, a.waited) : delay_.overloaded(now);
+    if (rules.priority == priority::critical) {
+        p.place_.reset();
+        if (!rules.max_concurrency)
+            concurrency.enter_anyway();
+        else if (!(p.place_ = concurrency.enter(now)))
+            return refusal::concurrency;
+        return refusal::none;
+    }
+    if (a.in_reserve) return refusal::reserved;
+
+    const bool adaptive = options_.enabled && options_.adaptive_concurrency;
+    const bool limited = rules.max_concurrency || (adaptive && concurrency.limit());
+    // Those who give way first get what the others leave: the queue that is short for them is there for nobody else.
+    const bool sheddable = rules.priority == priority::sheddable;
+    const bool sharing = options_.fair_shares && (overloaded || limited);
+    double share = 1.0;
+    if (sharing) [[unlikely]]
+        share = std::min(1.0, shares_.share(a.client, now));
+    if (sheddable) share = 0;
+    if (overloaded && a.waited > delay_.tolerance(true, share)) [[unlikely]] {
+        delay_.note_refusal(now);
+        stats_->overloaded_until_.store(now.time_since_epoch().count() + options_.queue_interval.count(),
+                                        relaxed);
+        if (a.waited > delay_.tolerance(true, 1.0)) return refusal::queue_delay;
+        return sheddable ? refusal::sheddable : refusal::share;
+    }
+    p.place_.reset();
+    if (!rules.max_concurrency && !adaptive)
+        concurrency.enter_anyway();
+    else if (!(p.place_ = concurrency.enter(now, share)))
+        return refusal::concurrency;
+    if (sharing) shares_.note(a.client, now);
     return refusal::none;
 }
 
 void admission_control::count(refusal why) noexcept {
     stats_->mine().refused[static_cast<std::size_t>(why)].fetch_add(1, relaxed);
-    if (why == refusal::queue_delay || why == refusal::share || why == refusal::sheddable)
-        stats_->overloaded_.store(true, relaxed);
 }
 
 void admission_control::count_accepted() noexcept { stats_->mine().accepted.fetch_add(1, relaxed); }

@@ -29,14 +29,19 @@ struct traffic_class::state {
 /// Safe on all threads, but for `connections`.
 class admission_control {
 public:
-    /// `workers`: how many of them refuse. Limits that the options leave open are taken from the system now.
-    admission_control(const admission_options& o, std::shared_ptr<server_stats> stats, unsigned workers,
-                      std::uint64_t seed);
+    /// Limits that the options leave open are taken from the system now.
+    admission_control(const admission_options& o, std::shared_ptr<server_stats> stats, std::uint64_t seed);
+    /// So many workers serve from now on.
+    void served_by(unsigned workers) noexcept {
+        pace_.set_rate(std::uint64_t{options_.refusal_rate} * workers);
+    }
 
     /// Who asks, and since when.
     struct asker {
         client_key client = 0;
-        time_point waits_since{};
+        duration waited{};
+        bool measured =
+            true; // it has waited for so long itself; not: as its predecessor on the connection did
         bool in_reserve = false; // its connection is one of those kept for critical requests
     };
 
@@ -68,7 +73,8 @@ public:
         std::optional<concurrency_limit::ticket> place_; // none: it entered whatever the limit
     };
 
-    /// Whether a request of class `c`, which begins to be handled now, may be: gives `refusal::none` and sets `p`.
+    /// Whether a request of class `c`, which begins to be handled now, may be: gives `refusal::none` and sets `p`, which is
+    /// empty before. Counts the decision.
     refusal admit(traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
     /// When a refusal that is decided now is to be answered.
     time_point answer_refusal_at(time_point now) noexcept { return pace_.next(now); }
@@ -78,6 +84,10 @@ public:
     void count(refusal why) noexcept;
     void count_accepted() noexcept;
     void connections_are(std::size_t n) noexcept;
+    /// Whether only the connections that are kept for critical requests are left, as far as can be seen from here.
+    bool nearly_full() const noexcept {
+        return stats_->connections() > connections.most() - connections.reserve();
+    }
 
     /// For requests of no route's class.
     traffic_class& other() noexcept { return other_; }
@@ -87,6 +97,8 @@ public:
     connection_limits connections;
 
 private:
+    refusal decide(const traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
+
     const admission_options options_;
     const std::shared_ptr<server_stats> stats_;
     queue_delay delay_;

@@ -37,9 +37,10 @@ struct outcome {
 class line {
 public:
     explicit line(std::uint64_t seed, admission_options o = {})
-        : stats{std::make_shared<server_stats>()}, random_(seed), control_(o, stats, 1, seed) {}
+        : stats{std::make_shared<server_stats>()}, random_(seed), control_(o, stats, seed) {}
 
     std::shared_ptr<server_stats> stats;
+    bool overloaded() const { return stats->overloaded(now_); }
     std::size_t waiting() const { return waiting_.size(); }
 
     std::map<client_key, outcome> run(const std::vector<client>& clients, duration length) {
@@ -61,9 +62,8 @@ public:
             waiting_.pop_front();
             admission_control::permit p;
             traffic_class& c = *classes_[static_cast<std::size_t>(r.asks_for)];
-            const refusal why = control_.admit(c, {.client = r.from, .waits_since = r.came}, now_, p);
+            const refusal why = control_.admit(c, {.client = r.from, .waited = now_ - r.came}, now_, p);
             if (why != refusal::none) {
-                control_.count(why);
                 now_ += 10us;
                 continue;
             }
@@ -106,7 +106,7 @@ TEST_P(Admission, RefusesNobodyWhoCanBeServed) {
     line l{GetParam()};
     l.run({{1, 500}}, 30s);
     EXPECT_EQ(l.stats->refused(), 0U);
-    EXPECT_FALSE(l.stats->overloaded());
+    EXPECT_FALSE(l.overloaded());
 }
 
 TEST_P(Admission, LetsABurstPass) {
@@ -133,12 +133,12 @@ TEST_P(Admission, IsItselfAgainSoonAfterTheLoadHasFallen) {
     auto seen = l.run({{1, 500}}, 10s);
     EXPECT_EQ(l.stats->refused(), before);
     EXPECT_LT(seen[1].p99(), 15ms);
-    EXPECT_FALSE(l.stats->overloaded());
+    EXPECT_FALSE(l.overloaded());
 }
 
 TEST_P(Admission, AnswersCriticalRequestsAndShedsTheSheddableFirst) {
     line l{GetParam()};
-    const std::vector<client> mix{{1, 850}, {2, 50, priority::critical}, {3, 4000, priority::sheddable}};
+    const std::vector<client> mix{{1, 700}, {2, 50, priority::critical}, {3, 4000, priority::sheddable}};
     l.run(mix, 1s);
     auto seen = l.run(mix, 20s);
     EXPECT_NEAR(static_cast<double>(seen[2].served), static_cast<double>(seen[2].asked), 5)
@@ -151,14 +151,14 @@ TEST_P(Admission, AnswersCriticalRequestsAndShedsTheSheddableFirst) {
 TEST_P(Admission, DoesNotLetOneClientTakeTheSharesOfOthers) {
     line l{GetParam()};
     std::vector<client> clients{{100, 1000}}; // ten times the share of each
-    for (client_key k = 1; k <= 9; ++k) clients.push_back({k, 95});
+    for (client_key k = 1; k <= 9; ++k) clients.push_back({k, 85});
     l.run(clients, 1s);
     auto seen = l.run(clients, 20s);
     std::size_t asked = 0, served = 0;
     for (client_key k = 1; k <= 9; ++k) {
         asked += seen[k].asked;
         served += seen[k].served;
-        EXPECT_GT(seen[k].served, seen[k].asked * 85 / 100) << "client " << k;
+        EXPECT_GT(seen[k].served, seen[k].asked * 88 / 100) << "client " << k;
     }
     EXPECT_GT(served, asked * 93 / 100);
     // What the others leave is the greedy one's, and the service is not idle for it.

@@ -10,6 +10,8 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr duration half = 500ms;
+// A share that is no smaller than this is an equal one: requests come at random.
+constexpr double even = 0.8;
 
 /// The finaliser of MurmurHash3 (A. Appleby, public domain).
 std::uint64_t mix(std::uint64_t x) noexcept {
@@ -64,10 +66,13 @@ double client_shares::share(client_key who, time_point now) noexcept {
         had = std::min(had, std::uint64_t{present_.cells[row][c]} + past_.cells[row][c]);
     }
     if (had == 0) return 1.0;
+    // Among too many to be told apart nobody is blamed.
+    if (std::max(present_.taken, past_.taken) > columns * 7 / 10) return 1.0;
     // Most clients are in both halves: the fuller one tells how many they are.
     const double clients = clients_behind(std::max(present_.taken, past_.taken), columns);
     const double equal = static_cast<double>(present_.total + past_.total) / clients;
-    return equal / static_cast<double>(had);
+    const double share = equal / static_cast<double>(had);
+    return share >= even ? 1.0 : share;
 }
 
 } // namespace genever::http

@@ -16,14 +16,14 @@ using client_key = std::uint64_t;
 
 /// What each client was given within the last second, by a count-min sketch (G. Cormode, S. Muthukrishnan: An improved
 /// data stream summary, J. Algorithms 55, 2005) over two half-seconds. A client may look busier than it is when it shares
-/// all its cells with busy ones, never less busy; the cells are chosen by a seed that clients do not know. Safe on all threads.
+/// all its cells with busy ones, never less busy; where there are more than about a thousand clients, nobody is told apart; the cells are chosen by a seed that clients do not know. Safe on all threads.
 class client_shares {
 public:
     explicit client_shares(std::uint64_t seed) noexcept : seed_(seed) {}
 
     /// Notes that `who` was served. Of the time `now` only differences matter.
     void note(client_key who, time_point now) noexcept;
-    /// An equal share of what was served, over what `who` has had: 1 or more for whoever has had no more than its share.
+    /// An equal share of what was served, over what `who` has had: 1 for whoever has had no more than that, or not much more.
     double share(client_key who, time_point now) noexcept;
 
 private:

@@ -16,10 +16,13 @@ constexpr double enough = 0.6;
 constexpr double usual_excess = 0.7;
 constexpr double most_of_one = 1.5;
 constexpr double alarming = 4.0;
+// The part of a limit that whoever has had far more than its share leaves to the others.
+constexpr double kept_for_the_modest = 0.25;
 // T - B that does no harm whatever their ratio.
 constexpr double harmless = 5e6;
 // Handlers that take longer than this by nature are none that a queue would show in.
 constexpr double long_wait = 2e9;
+constexpr duration longest_cohort = 4s;
 // Where it is a queue, half as many take at most so much of the time before.
 constexpr double falls_to = 0.75;
 // T over B, where the limit holds it.
@@ -49,14 +52,21 @@ std::optional<std::size_t> concurrency_limit::limit() const noexcept {
     return l;
 }
 
-std::optional<concurrency_limit::ticket> concurrency_limit::enter(time_point now) noexcept {
+std::optional<concurrency_limit::ticket> concurrency_limit::enter(time_point now, double share) noexcept {
+    const auto most = [&] {
+        const std::uint32_t limit = limit_.load(relaxed);
+        if (limit == none || share >= 1.0) [[likely]]
+            return limit;
+        const double places = limit * (1.0 - kept_for_the_modest * (1.0 - share));
+        return limit == 0 ? 0 : std::max(1U, static_cast<std::uint32_t>(places));
+    };
     if (!adaptive_) {
-        if (in_hand_.fetch_add(1, relaxed) < limit_.load(relaxed)) return ticket{now};
+        if (in_hand_.fetch_add(1, relaxed) < most()) return ticket{now};
         in_hand_.fetch_sub(1, relaxed);
         return std::nullopt;
     }
     detail::spin_guard g{lock_};
-    if (in_hand() >= limit_.load(relaxed)) [[unlikely]] {
+    if (in_hand() >= most() && !reconsider(now)) [[unlikely]] {
         refused_at_ = now;
         return std::nullopt;
     }
@@ -64,13 +74,30 @@ std::optional<concurrency_limit::ticket> concurrency_limit::enter(time_point now
     return ticket{now, join(now)};
 }
 
+// Under the lock, before somebody is refused: whether there is no reason for it any more. (Those who are in hand may take very
+// long, or never end: what they would tell at their end must not be waited for.)
+bool concurrency_limit::reconsider(time_point now) noexcept {
+    const bool told_nothing = (phase_ == phase::halved || phase_ == phase::probing) && now > give_up_;
+    const bool long_ago = phase_ == phase::limited && now - refused_at_ > free_after;
+    if (!told_nothing && !long_ago) return false;
+    if (told_nothing && phase_ == phase::probing) { // the work takes longer than before: as before, then
+        begin(phase::limited, limit_before_, 1, now);
+        return in_hand() < limit_.load(relaxed);
+    }
+    if (told_nothing) trusted_until_ = now + trust;
+    be_free();
+    return true;
+}
+
 // Under the lock. The number of the cohort, or 0.
-std::uint32_t concurrency_limit::join(time_point) noexcept {
+std::uint64_t concurrency_limit::join(time_point now) noexcept {
     if (!drained_) return 0;
     cohort* c = &place_of(next_cohort_ - 1);
     if (next_cohort_ == first_valid_ || c->number != next_cohort_ - 1 || c->full()) {
         c = &place_of(next_cohort_);
-        if (c->number >= first_valid_ && c->ended < c->entered) return 0; // all places are taken
+        // A few that take very long must not hold their place for ever.
+        if (c->number >= first_valid_ && c->number != 0 && now - c->began < longest_cohort) return 0;
+        c->began = now;
         c->number = next_cohort_++;
         c->entered = c->ended = c->in_vain = 0;
         c->in_hand = 0;
@@ -93,11 +120,7 @@ void concurrency_limit::leave(const ticket& t, time_point now, bool counts, std:
     detail::spin_guard g{lock_};
     if (phase_ == phase::halved || phase_ == phase::probing) {
         if (now > give_up_) { // too few come to tell
-            trusted_until_ = now + trust;
-            if (phase_ == phase::halved)
-                be_free();
-            else
-                begin(phase::limited, limit_before_, least, now);
+            reconsider(now);
             return;
         }
         if (!drained_ && in_hand() <= limit_.load(relaxed)) {
@@ -115,7 +138,11 @@ void concurrency_limit::leave(const ticket& t, time_point now, bool counts, std:
     const std::uint32_t known = c.ended - c.in_vain;
     if (!c.full() || known < enough * (cohort_size - c.in_vain)) return;
     c.number = 0;
-    if (known < cohort_size / 4) return; // most were in vain
+    if (known < cohort_size / 4) { // most were in vain, which tells nothing: a limit must not stay for that
+        if (phase_ == phase::limited && now - refused_at_ < free_after)
+            limit_.store(std::min(limit_.load(relaxed) + limit_.load(relaxed) / 4 + 1, none - 1), relaxed);
+        return;
+    }
     judge(c.median(), c.in_hand, now, least);
 }
 
@@ -163,7 +190,8 @@ void concurrency_limit::judge(double time, double in_hand, time_point now, std::
         // Where fewer were in hand than may be, little was asked for, which says nothing of what can be done.
         if (in_hand < 0.9 * present) most = std::max(most, present);
         most = std::clamp(most, present * 0.7, present * 1.2 + 1);
-        limit_.store(static_cast<std::uint32_t>(std::max(static_cast<double>(least), std::round(most))),
+        limit_.store(static_cast<std::uint32_t>(
+                         std::max(static_cast<double>(std::max<std::size_t>(least, 1)), std::round(most))),
                      relaxed);
         return;
     }
@@ -192,7 +220,7 @@ void concurrency_limit::begin(phase p, double most, std::size_t least, time_poin
     suspicion_ = 0;
     probed_ = 0;
     probes_ = 0;
-    most = std::max(static_cast<double>(least), std::min(std::round(most), 1e9));
+    most = std::max(static_cast<double>(std::max<std::size_t>(least, 1)), std::min(std::round(most), 1e9));
     limit_.store(static_cast<std::uint32_t>(most), relaxed);
     drained_ = p == phase::limited;
     forget_cohorts();

@@ -45,10 +45,10 @@ public:
     /// One that is being handled; each leaves once.
     struct ticket {
         time_point entered{};
-        std::uint32_t cohort = 0;
+        std::uint64_t cohort = 0;
     };
-    /// Whether one more may be handled.
-    std::optional<ticket> enter(time_point now) noexcept;
+    /// Whether one more may be handled. `share`, from 0 to 1: the last places are for those who have had less than theirs.
+    std::optional<ticket> enter(time_point now, double share = 1.0) noexcept;
     /// The same, whatever the limit; how long it takes counts for nothing.
     void enter_anyway() noexcept { in_hand_.fetch_add(1, std::memory_order_relaxed); }
     /// For those who entered anyway.
@@ -67,7 +67,8 @@ private:
     static constexpr std::uint32_t cohorts_kept = 16;
 
     struct cohort {
-        std::uint32_t number = 0; // 0: none
+        std::uint64_t number = 0; // 0: none
+        time_point began{};
         std::uint32_t entered = 0;
         std::uint32_t ended = 0;
         std::uint32_t in_vain = 0;
@@ -77,8 +78,9 @@ private:
         double median() noexcept;
     };
 
-    cohort& place_of(std::uint32_t number) noexcept { return cohorts_[number % cohorts_kept]; }
-    std::uint32_t join(time_point now) noexcept;
+    cohort& place_of(std::uint64_t number) noexcept { return cohorts_[number % cohorts_kept]; }
+    std::uint64_t join(time_point now) noexcept;
+    bool reconsider(time_point now) noexcept;
     void forget_cohorts() noexcept { first_valid_ = next_cohort_; }
     void judge(double time, double in_hand, time_point now, std::size_t least) noexcept;
     void be_free() noexcept;
@@ -93,8 +95,8 @@ private:
     detail::spinlock lock_;
     phase phase_ = phase::free;
     bool drained_ = true; // no more in hand than the limit says, since the phase began
-    std::uint32_t next_cohort_ = 1;
-    std::uint32_t first_valid_ = 1;
+    std::uint64_t next_cohort_ = 1;
+    std::uint64_t first_valid_ = 1;
     std::array<cohort, cohorts_kept> cohorts_{};
     time_point refused_at_{};
     time_point phase_began_{};

@@ -25,6 +25,7 @@ public:
 
     std::size_t count() const noexcept { return count_; }
     std::size_t most() const noexcept { return most_; }
+    std::size_t reserve() const noexcept { return reserve_; }
     std::size_t most_of_a_client() const noexcept { return most_of_a_client_; }
 
 private:

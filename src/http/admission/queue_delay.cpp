@@ -33,9 +33,10 @@ bool queue_delay::note_slowly(time_point now, duration waited) noexcept {
 }
 
 duration queue_delay::tolerance(bool overloaded, double share) const noexcept {
-    const duration most = overloaded ? std::min(2 * target_, interval_) : interval_;
-    if (share >= 1.0) return most;
-    return duration{static_cast<duration::rep>(static_cast<double>(most.count()) * share)};
+    if (!overloaded) return interval_;
+    const double times = 1.0 + std::clamp(share, 0.0, 1.0);
+    return std::min(interval_,
+                    duration{static_cast<duration::rep>(static_cast<double>(target_.count()) * times)});
 }
 
 void queue_delay::note_refusal(time_point now) noexcept {

@@ -29,7 +29,13 @@ public:
             return false;
         return note_slowly(now, waited);
     }
-    /// How long one may have waited. `share` is between 0 and 1: less for those who have had more than theirs.
+    /// Whether the server is overloaded, for a request whose wait tells nothing.
+    bool overloaded(time_point now) const noexcept {
+        return trouble_.load(std::memory_order_relaxed) &&
+               now.time_since_epoch().count() < overloaded_until_.load(std::memory_order_relaxed);
+    }
+    /// How long one may have waited: under overload from the target (for a `share` of 0) to twice that (1 and more). So nobody is
+    /// refused, and the overload prolonged by that, where there is no standing queue.
     duration tolerance(bool overloaded, double share) const noexcept;
     /// Notes that one has been refused: the server is overloaded for at least another interval.
     void note_refusal(time_point now) noexcept;

@@ -51,6 +51,7 @@ TEST_F(QueueDelay, EndsAnIntervalAfterTheLastRefusal) {
 TEST_F(QueueDelay, ToleratesAnIntervalWhenCalmAndTwiceTheTargetUnderOverload) {
     EXPECT_EQ(q.tolerance(false, 1.0), 100ms);
     EXPECT_EQ(q.tolerance(true, 1.0), 10ms);
-    EXPECT_EQ(q.tolerance(true, 0.1), 1ms);
+    EXPECT_EQ(q.tolerance(true, 0.5), 7500us);
+    EXPECT_EQ(q.tolerance(true, 0.0), 5ms);
     EXPECT_EQ(q.tolerance(true, 7.0), 10ms) << "whoever has had little does not wait for longer";
 }
