@@ -3,6 +3,7 @@
 
 #include "blocking_pool.hpp"
 #include "runtime_core.hpp"
+#include "thread_priority.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -65,46 +66,58 @@ void run_simulated(process& p, std::coroutine_handle<> h, std::unique_ptr<blocki
 
 } // namespace
 
-bool wait_for_job(process& p, std::coroutine_handle<> h, std::unique_ptr<blocking_job> job,
-                  blocking_failure& failure) noexcept {
+job_wait wait_for_job(process& p, std::coroutine_handle<> h, std::unique_ptr<blocking_job>& job,
+                      blocking_failure& failure) noexcept {
     try {
         if (!job) throw std::logic_error("genever: a blocking call was awaited twice");
         job->ticket = prepare_park(p, h);
-        if (p.home->is_simulated())
+        if (p.home->is_simulated()) {
             run_simulated(p, h, std::move(job));
-        else
-            p.home->blocking().submit(std::move(job));
-        return true;
+            return job_wait::begun;
+        }
+        // When it is taken, the process may be running elsewhere by now, and its frame be gone: `job` with it.
+        std::unique_ptr<blocking_job> mine = std::move(job);
+        if (p.home->blocking().submit(std::move(mine))) return job_wait::begun;
+        job = std::move(mine);
+        cancel_park(p);
+        return job_wait::elsewhere;
     } catch (...) {
-        // Nothing was published: the pool has dropped the job, if there was one.
+        // Nothing was published.
         failure.keep_current();
         cancel_park(p);
-        return false;
+        return job_wait::failed;
     }
-}
-
-bool on_lowered_thread() noexcept {
-    const thread_state* t = this_thread();
-    return t && t->lowered.load(std::memory_order_relaxed);
 }
 
 // ---- the pool
 
-void blocking_pool::submit(std::unique_ptr<blocking_job> job) {
+namespace {
+
+/// Whether the calling thread has been relieved of its worker and runs at a low priority, or is about to.
+bool on_lowered_thread() noexcept {
+    const thread_state* t = this_thread();
+    return t && t->lowered.load(std::memory_order_seq_cst);
+}
+
+} // namespace
+
+bool blocking_pool::submit(std::unique_ptr<blocking_job>&& given) {
     // A job that is dropped goes after the lock: its captures are the user's code.
+    std::unique_ptr<blocking_job> job = std::move(given);
     std::lock_guard g{lock_};
-    if (closed_) return;
+    if (closed_) return true;
     if (!idle_.empty()) {
         const auto latest = idle_.begin();
         busy_.splice(busy_.begin(), idle_, latest);
         latest->job = std::move(job);
         latest->called.notify_one(); // under the lock: the member may be gone after it
-        return;
+        return true;
     }
     if (busy_.size() < most_threads_) {
         try {
-            start_thread(job);
-            return;
+            if (start_thread(job)) return true;
+            given = std::move(job);
+            return false;
         } catch (...) {
             if (busy_.empty()) throw;
             // One of those that there are will come to it.
@@ -113,10 +126,15 @@ void blocking_pool::submit(std::unique_ptr<blocking_job> job) {
     blocking_job* j = job.release();
     (first_ ? last_->next : first_) = j;
     last_ = j;
+    return true;
 }
 
-// Under the lock. Throws, and the job stays the caller's.
-void blocking_pool::start_thread(std::unique_ptr<blocking_job>& job) {
+// Under the lock. Throws, or says false, and the job stays the caller's.
+//
+// A new thread inherits its starter's priority, and could not raise a low one. The monitor marks a thread before it lowers it:
+// where there is no mark after the start, the new thread has the program's priority.
+bool blocking_pool::start_thread(std::unique_ptr<blocking_job>& job) {
+    if (on_lowered_thread()) return false;
     busy_.emplace_front();
     const auto me = busy_.begin();
     sigset_t all;
@@ -132,13 +150,17 @@ void blocking_pool::start_thread(std::unique_ptr<blocking_job>& job) {
         throw;
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (on_lowered_thread()) return false; // in between: that thread finds no job, and ends
     me->job = std::move(job);
+    return true;
 }
 
 void blocking_pool::work(members::iterator me) noexcept {
     pthread_setname_np(pthread_self(), "genever-block");
+    ask_for_usual_slices(0); // its starter's, a worker's, are short
     std::unique_lock g{lock_};
-    do {
+    bool idle = false;
+    while (me->job) {
         std::unique_ptr<blocking_job> job = std::move(me->job);
         g.unlock();
         job->run();
@@ -148,10 +170,11 @@ void blocking_pool::work(members::iterator me) noexcept {
             me->job.reset(first_);
             first_ = first_->next;
         }
-    } while (me->job || wait_for_job(g, me));
+        if (!me->job) idle = !wait_for_job(g, me);
+    }
     members before;
     before.splice(before.end(), ended_);
-    ended_.splice(ended_.end(), idle_, me);
+    ended_.splice(ended_.end(), idle ? idle_ : busy_, me);
     fewer_.notify_all();
     g.unlock();
     for (member& m : before) m.thread.join();

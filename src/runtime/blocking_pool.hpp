@@ -36,8 +36,9 @@ public:
     blocking_pool& operator=(const blocking_pool&) = delete;
 
     /// Runs the job on some thread. After `close` it is dropped. Throws std::system_error, and drops it, when there is no
-    /// thread and the system gives none. Any thread.
-    void submit(std::unique_ptr<blocking_job> job);
+    /// thread and the system gives none. False, and the job is the caller's still: a thread had to be started, and the
+    /// calling one, stuck until now, has been lowered, which the new one would inherit. Any thread.
+    bool submit(std::unique_ptr<blocking_job>&& job);
     /// No job is started from now on; those that are queued are dropped.
     void close() noexcept;
     /// Closes, waits for the jobs under way, and ends all threads.
@@ -54,7 +55,7 @@ private:
     };
     using members = std::list<member>;
 
-    void start_thread(std::unique_ptr<blocking_job>& job);
+    bool start_thread(std::unique_ptr<blocking_job>& job);
     void work(members::iterator me) noexcept;
     bool wait_for_job(std::unique_lock<std::mutex>& g, members::iterator me);
 

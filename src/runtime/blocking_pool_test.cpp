@@ -1,6 +1,9 @@
 #include "blocking_pool.hpp"
 
 #include "blocking_test_support.hpp"
+#include "thread_state.hpp"
+
+#include <genever/runtime/runtime.hpp>
 
 #include <gtest/gtest.h>
 
@@ -120,4 +123,53 @@ TEST(BlockingPool, RunsNothingAfterItIsClosed) {
     pool.stop();
     EXPECT_EQ(ran, 1);
     EXPECT_EQ(pool.threads(), 0U);
+}
+
+// As if the monitor had just lowered the worker that submits: it cannot be made to do so between two instructions.
+TEST(BlockingPool, StartsNoThreadFromOneThatHasBeenLowered) {
+    std::atomic<int> alive{0};
+    std::atomic<int> ran{0};
+    detail::blocking_pool pool{2};
+    runtime rt{{.workers = 1}};
+    rt.run([&] {
+        auto& lowered = detail::this_thread()->lowered;
+        std::promise<void> done;
+        auto refused = job([&, c = counted{alive}] { ++ran; });
+        lowered = true;
+        EXPECT_FALSE(pool.submit(std::move(refused)));
+        EXPECT_TRUE(refused) << "it is the caller's still";
+        EXPECT_EQ(pool.threads(), 0U);
+        // A thread that is there has its own priority.
+        lowered = false;
+        EXPECT_TRUE(pool.submit(job([&] { done.set_value(); })));
+        done.get_future().wait();
+        lowered = true;
+        EXPECT_EQ(pool.threads(), 1U);
+        lowered = false;
+    });
+    EXPECT_EQ(alive, 0);
+    EXPECT_EQ(ran, 0);
+}
+
+// The same where the mark comes while the thread is being started: it is started, and ends without a job.
+TEST(BlockingPool, LetsAThreadGoThatMayHaveInheritedALowPriority) {
+    runtime rt{{.workers = 1}};
+    rt.run([] {
+        auto& lowered = detail::this_thread()->lowered;
+        std::atomic<bool> over{false};
+        std::thread marks{[&] {
+            while (!over) lowered = !lowered;
+        }};
+        std::atomic<int> ran{0};
+        int refused = 0;
+        {
+            detail::blocking_pool pool{1000, duration::zero()};
+            for (int i = 0; i < 1000; ++i)
+                if (!pool.submit(job([&] { ++ran; }))) ++refused;
+        } // waits for them
+        EXPECT_EQ(ran + refused, 1000);
+        over = true;
+        marks.join();
+        lowered = false;
+    });
 }

@@ -6,6 +6,7 @@
 
 #include "blocking_test_support.hpp"
 #include "simulation_test_support.hpp"
+#include "thread_priority.hpp"
 
 #include <gtest/gtest.h>
 
@@ -18,7 +19,9 @@
 #include <pthread.h>
 #include <stdexcept>
 #include <string>
+#include <sys/syscall.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 using namespace genever;
@@ -37,6 +40,23 @@ void with_workers(F body) {
         body(runtime_options{.workers = n});
         if (::testing::Test::HasFailure()) return;
     }
+}
+
+/// The calling thread's scheduling: struct sched_attr (see thread_priority.cpp).
+struct scheduling {
+    std::uint32_t size = 0;
+    std::uint32_t policy = 0;
+    std::uint64_t flags = 0;
+    std::int32_t nice = 0;
+    std::uint32_t priority = 0;
+    std::uint64_t slice = 0; // 0 before Linux 6.12
+    std::uint64_t deadline = 0;
+    std::uint64_t period = 0;
+};
+scheduling own_scheduling() {
+    scheduling s;
+    if (syscall(SYS_sched_getattr, 0, &s, sizeof s, 0U) != 0) ADD_FAILURE() << "sched_getattr";
+    return s;
 }
 
 [[gnu::noinline]] void thrower_whose_name_is_seen() { throw std::runtime_error("from afar"); }
@@ -458,6 +478,83 @@ TEST(Blocking, TheRuntimesEndWaitsForWhatRunsAndDropsWhatIsQueued) {
         EXPECT_TRUE(ended);
         EXPECT_FALSE(started_late);
         EXPECT_EQ(alive, 0);
+    });
+}
+
+// ---- what a thread of the pool is like
+
+TEST(Blocking, RunsWithTheProgramsPriorityAndTheSystemsSlices) {
+    const scheduling usual = own_scheduling();
+    runtime rt{{.workers = 1}};
+    rt.run([&]() -> task<> {
+        const scheduling there = co_await blocking([] { return own_scheduling(); });
+        EXPECT_EQ(there.nice, usual.nice);
+        EXPECT_EQ(there.policy, usual.policy);
+        EXPECT_EQ(there.slice, usual.slice) << "a worker's are short, so that it wakes at once";
+    });
+}
+
+TEST(Blocking, RunsWithTheProgramsPriorityForAHogThatHasBeenLowered) {
+    const int usual = detail::own_nice();
+    for (int round = 0; round < 5; ++round) {
+        std::atomic<bool> over{false};
+        runtime rt{{.workers = 1, .on_stall = [](const stall_report&) {}}};
+        rt.run([&]() -> task<> {
+            spawn_monitor([&]() -> task<> {
+                while (detail::own_nice() == usual) {
+                }
+                const int there = co_await blocking([] { return detail::own_nice(); });
+                EXPECT_EQ(there, usual);
+                over = true;
+            });
+            for (;;) { // somebody waits for the worker
+                if (over) break;
+                co_await sleep_for(1ms);
+            }
+            co_await receive([](const down&) {});
+        });
+    }
+}
+
+// The dead one's place is taken at once by another process, which waits for something else.
+TEST(Blocking, AResultForTheDeadWakesNobody) {
+    with_workers([](const runtime_options& o) {
+        runtime rt{o};
+        std::atomic<int> alive{0};
+        rt.run([&]() -> task<> {
+            for (int round = 0; round < 20; ++round) {
+                gate started;
+                gate go_on;
+                auto [victim, ref] = spawn_monitor([&]() -> task<> {
+                    auto call = blocking([&started, &go_on, c = counted{alive}] {
+                        started.open();
+                        go_on.wait();
+                        return c;
+                    });
+                    co_await call;
+                    ADD_FAILURE() << "went on";
+                });
+                co_await blocking([&] { started.wait(); });
+                exit(victim, exit_kind::killed);
+                co_await receive([](const down&) {});
+                const pid me = self();
+                std::vector<pid> others;
+                for (int i = 0; i < 8; ++i)
+                    others.push_back(spawn([me]() -> task<> {
+                        const int got = co_await receive([](int n) { return n; });
+                        send(me, got);
+                    }));
+                for (const pid q : others)
+                    while (info(q)->state != process_state::parked) co_await yield();
+                go_on.open();
+                while (alive != 0) co_await yield(); // the result has been dropped
+                for (const pid q : others) {
+                    EXPECT_EQ(info(q)->state, process_state::parked);
+                    send(q, 7);
+                    EXPECT_EQ(co_await receive([](int n) { return n; }), 7);
+                }
+            }
+        });
     });
 }
 

@@ -184,7 +184,8 @@ void monitor::look_at_stuck(std::int64_t now) noexcept {
             const std::int64_t cpu = cpu_time(*t) - t->seen_cpu;
             if (const int by = nice_among(stuck_.size());
                 by > t->lowered_by && cpu >= hogging_after(stuck_.size())) {
-                t->lowered.store(true, std::memory_order_relaxed);
+                // seq_cst: before the system call, for whoever starts a thread there (blocking.cpp)
+                t->lowered.store(true, std::memory_order_seq_cst);
                 t->lowered_by = by;
                 lower_priority(t->tid, std::min(19, own_nice_ + by));
             }

@@ -42,6 +42,13 @@ void ask_to_be_prompt(pid_t thread, int nice) noexcept {
             0U); // if it is refused the system shares its cores as it does for everyone
 }
 
+void ask_for_usual_slices(pid_t thread) noexcept {
+    errno = 0;
+    attributes a;
+    a.nice = getpriority(PRIO_PROCESS, static_cast<id_t>(thread));
+    if (errno == 0) syscall(SYS_sched_setattr, thread, &a, 0U);
+}
+
 void lower_priority(pid_t thread, int nice) noexcept {
     attributes a;
     a.nice = nice;

@@ -14,6 +14,10 @@ int own_nice() noexcept;
 /// Needs no privilege.
 void ask_to_be_prompt(pid_t thread, int nice) noexcept;
 
+/// Asks for the system's slices, at the thread's own priority: for a thread that was started by one of the prompt ones. 0: the
+/// calling thread.
+void ask_for_usual_slices(pid_t thread) noexcept;
+
 /// Lowers a thread's priority, for good: raising it again would need a privilege. Its slices are the system's again.
 void lower_priority(pid_t thread, int nice) noexcept;
 

@@ -6,6 +6,7 @@
 #include <genever/runtime/task.hpp>
 
 #include <coroutine>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -54,12 +55,14 @@ public:
 /// Whether the suspension is still there and not about to be destroyed; may be past when it is read.
 bool still_waits(wait_ticket t) noexcept;
 
-/// Parks the process until the job has answered. False, and `failure` says why, when that cannot be.
-bool wait_for_job(process& p, std::coroutine_handle<> h, std::unique_ptr<blocking_job> job,
-                  blocking_failure& failure) noexcept;
-
-/// Whether the calling thread has been relieved of its worker and runs at a low priority.
-bool on_lowered_thread() noexcept;
+enum class job_wait : std::uint8_t {
+    begun,    ///< the process parks until the job has answered
+    failed,   ///< that cannot be: `failure` says why
+    elsewhere ///< the job needs a new thread, which must not be started by this one: try again on another
+};
+/// Gives the job to the pool. It is the caller's still when it is to be tried elsewhere.
+job_wait wait_for_job(process& p, std::coroutine_handle<> h, std::unique_ptr<blocking_job>& job,
+                      blocking_failure& failure) noexcept;
 
 template <class F>
 class callable_job final : public blocking_job {
@@ -130,18 +133,14 @@ public:
             blocking_call& c = *call;
             auto& p = static_cast<process&>(*h.promise().self);
             if (c.job_) c.job_->to = &c.outcome_;
-            if (!on_lowered_thread()) return wait_for_job(p, h, std::move(c.job_), c.outcome_.failure);
-            // A thread that the pool starts from here would inherit the low priority: elsewhere, when it is its turn.
-            p.resume_point = c.leaf_ = h;
-            c.over = [](mail_waiter& w, process& self) {
+            c.leaf_ = h;
+            c.over = [](mail_waiter& w, process& self) noexcept {
                 auto& again = static_cast<blocking_call&>(w);
-                if (wait_for_job(self, again.leaf_, std::move(again.job_), again.outcome_.failure))
-                    return false;
+                if (again.begin(self)) return false;
                 self.resume_point = again.leaf_;
                 return true;
             };
-            wait_for_mail(p, c, parking::requeue);
-            return true;
+            return c.begin(p);
         }
         result await_resume() const {
             call->outcome_.failure.rethrow_if_any();
@@ -158,6 +157,17 @@ public:
     }
 
 private:
+    /// Begins the wait for the job, or for the next turn, which is another thread's. False: it has failed.
+    bool begin(process& p) noexcept {
+        std::unique_ptr<blocking_job> job = std::move(job_);
+        const job_wait how = wait_for_job(p, leaf_, job, outcome_.failure);
+        if (how != job_wait::elsewhere) return how == job_wait::begun;
+        job_.reset(static_cast<callable_job<F>*>(job.release()));
+        p.resume_point = leaf_;
+        wait_for_mail(p, *this, parking::requeue);
+        return true;
+    }
+
     std::unique_ptr<callable_job<F>> job_;
     blocking_outcome<result> outcome_;
     std::coroutine_handle<> leaf_;
