@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help deps run build test test-asan test-tsan test-clang fuzz format check-format check-layers bench \
-    bench-peers bench-otp bench-http install clean
+    bench-peers bench-otp bench-http bench-router install clean
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -98,6 +98,11 @@ bench-http: ## measure the showcase against a bare epoll server (needs wrk)
 	@tools/install-deps.sh --bench
 	$(call build,dev,showcase bare_epoll)
 	@python3 bench/http/run.py --showcase build/dev/examples/showcase --bare build/dev/bench/bare_epoll --write
+
+bench-router: ## measure the router beside Gin's; writes docs/performance.md
+	@tools/install-deps.sh --bench --bench-peers
+	$(call build,dev,bench_router)
+	@python3 bench/router/run.py --write
 
 install: build ## install the libraries and the CMake package under PREFIX
 	cmake --install build/dev --prefix $(PREFIX)
