@@ -186,8 +186,11 @@ void kill_everywhere_threaded(const kill_table<Place>& table, unsigned rounds = 
                         if (ends == 2) break;
                     }
                     co_await kill_driver::run_hook(table.settle, p);
+                    const time_point patience = now() + std::chrono::seconds{30};
                     for (;;) { // children
                         if (p->alive == 0) break;
+                        EXPECT_LT(now(), patience) << p->alive << " witnesses live on";
+                        if (now() >= patience) co_return;
                         co_await yield();
                     }
                     co_await kill_driver::run_hook(table.check, p);
