@@ -117,7 +117,9 @@ private:
 inline task<> start_tree(at_server_place p, std::vector<child_spec> children) {
     trap_exit(true);
     supervisor spec{strategy::one_for_one, std::move(children)};
-    spec.max_restarts(1000);
+    // A pause, as a supervisor that was killed leaves children behind that end by their links: tried again at once, its
+    // restart finds their names taken, any number of times.
+    spec.max_restarts(1000).back_off({.first = 1ms, .most = 10ms});
     const auto started = co_await start_link(std::move(spec), "top");
     if (!started) throw std::runtime_error("did not start: " + to_string(started.error()));
     p->top = *started;
