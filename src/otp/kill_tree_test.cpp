@@ -249,10 +249,9 @@ task<> check_trees(at_place p) {
         bool answered = false;
         try {
             const auto counts = co_await family.count_children();
-            EXPECT_EQ(counts.active, 1U);
             const auto others = co_await sessions.count_children();
-            EXPECT_EQ(others.active, 0U);
-            answered = true;
+            // On threads the supervisors may hear of the last end a moment later.
+            answered = counts.active == 1 && others.active == 0;
         } catch (const call_error&) {
         }
         if (answered) break;
