@@ -1,5 +1,9 @@
 #include <genever/base/demangle.hpp>
 
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <cxxabi.h>
@@ -118,10 +122,40 @@ std::string demangle(const char* symbol) {
     return name;
 }
 
-std::string demangle(const std::type_info& type) {
+namespace {
+
+std::string readable_name(const std::type_info& type) {
     std::string name = demangled(type.name());
     if (name.empty()) return type.name();
     spell_plainly(name);
+    return name;
+}
+
+/// Names that were asked for before: a storm of crashes asks for one again and again, and reading it is a good part of
+/// what such a crash costs. An entry never goes, so it is read without a lock; of two types that share a place the first one
+/// has it. By the name and not by the type_info: that one's address may be another type's when a library has gone.
+struct known_name {
+    std::string mangled;
+    std::string readable;
+};
+constexpr std::size_t known_names_bits = 7;
+constinit std::array<std::atomic<const known_name*>, 1U << known_names_bits> known_names{};
+
+} // namespace
+
+std::string demangle(const std::type_info& type) {
+    const char* const mangled = type.name();
+    const std::uint64_t mixed =
+        reinterpret_cast<std::uintptr_t>(mangled) * 0x9e3779b97f4a7c15U; // Fibonacci hashing
+    auto& place = known_names[mixed >> (64 - known_names_bits)];
+    if (const known_name* k = place.load(std::memory_order_acquire)) // pairs with the release below
+        return k->mangled == mangled ? k->readable : readable_name(type);
+    auto made = std::make_unique<const known_name>(mangled, readable_name(type));
+    std::string name = made->readable;
+    const known_name* nobody = nullptr;
+    if (place.compare_exchange_strong(nobody, made.get(), std::memory_order_release,
+                                      std::memory_order_relaxed))
+        (void)made.release();
     return name;
 }
 

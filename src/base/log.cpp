@@ -8,12 +8,17 @@
 
 #include <atomic>
 #include <chrono>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <fcntl.h>
 #include <memory>
 #include <mutex>
+#include <poll.h>
 #include <string>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
@@ -107,28 +112,66 @@ void write(level l, std::string_view text, std::string_view json_members) noexce
     }
 }
 
+namespace {
+
+std::string unqueued_line(level l, std::string_view text) {
+    timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    tm parts;
+    gmtime_r(&t.tv_sec, &parts);
+    char when[64];
+    std::size_t n = std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
+    n += static_cast<std::size_t>(std::snprintf(when + n, sizeof when - n, ".%06ldZ", t.tv_nsec / 1000));
+    const std::string_view time{when, n};
+    const std::string_view name = l == level::debug     ? "debug"
+                                  : l == level::info    ? "info"
+                                  : l == level::warning ? "warning"
+                                                        : "error";
+    std::string line;
+    if (json_wanted())
+        ((((line += "{\"time\":\"") += time) += "\",\"level\":\"") += name) +=
+            "\"," + json_entry(text, {}) + "}\n";
+    else
+        ((((line += time) += ' ') += name) += ' ') += std::string{text} + '\n';
+    return line;
+}
+
+/// O_NONBLOCK would be everybody's who has standard error from the same parent. So it is opened once more, where it is
+/// something that can be; a socket has a flag for each message; and a file does not make anybody wait.
+bool write_if_it_does_not_wait(std::string_view line) noexcept {
+    struct stat is;
+    if (::fstat(STDERR_FILENO, &is) != 0) return false;
+    const auto whole = [&line](ssize_t n) { return n == static_cast<ssize_t>(line.size()); };
+    if (S_ISSOCK(is.st_mode))
+        return whole(::send(STDERR_FILENO, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
+    if (!S_ISFIFO(is.st_mode) && !S_ISCHR(is.st_mode))
+        return whole(::write(STDERR_FILENO, line.data(), line.size()));
+    const int again = ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (again >= 0) {
+        const bool done = whole(::write(again, line.data(), line.size()));
+        ::close(again);
+        return done;
+    }
+    // No /proc, or the terminal is another user's. A pipe that can be written to has room for PIPE_BUF, unless somebody
+    // else is quicker.
+    pollfd room{STDERR_FILENO, POLLOUT, 0};
+    if (line.size() > PIPE_BUF || ::poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return false;
+    return whole(::write(STDERR_FILENO, line.data(), line.size()));
+}
+
+} // namespace
+
 void write_unqueued(level l, std::string_view text) noexcept {
     if (!enabled(l)) return;
     try {
-        timespec t;
-        clock_gettime(CLOCK_REALTIME, &t);
-        tm parts;
-        gmtime_r(&t.tv_sec, &parts);
-        char when[64];
-        std::size_t n = std::strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &parts);
-        n += static_cast<std::size_t>(std::snprintf(when + n, sizeof when - n, ".%06ldZ", t.tv_nsec / 1000));
-        const std::string_view time{when, n};
-        const std::string_view name = l == level::debug     ? "debug"
-                                      : l == level::info    ? "info"
-                                      : l == level::warning ? "warning"
-                                                            : "error";
-        std::string line;
-        if (json_wanted())
-            ((((line += "{\"time\":\"") += time) += "\",\"level\":\"") += name) +=
-                "\"," + json_entry(text, {}) + "}\n";
-        else
-            ((((line += time) += ' ') += name) += ' ') += std::string{text} + '\n';
-        [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+        std::string line = unqueued_line(l, text);
+        static std::atomic<unsigned> lost{0};
+        const unsigned before = lost.exchange(0);
+        if (before != 0)
+            line = unqueued_line(level::warning, std::to_string(before) +
+                                                     " entries were lost: standard error did not take them") +
+                   line;
+        if (!write_if_it_does_not_wait(line)) lost += before + 1;
     } catch (...) {
         // No memory: the entry is lost.
     }

@@ -5,6 +5,7 @@
 
 #include <genever/runtime/time.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <utility>
@@ -143,9 +144,18 @@ void dynamic_supervisor_process::take_exits() {
 
 task<> dynamic_supervisor_process::handle(exit_signal s) {
     exits_.push_back(std::move(s));
-    for (;;) {
-        take_exits();
-        if (exits_.empty() || genever_stop) co_return;
+    if (more_is_due_) return {};
+    return settle_those_there();
+}
+
+task<> dynamic_supervisor_process::handle(settle_more) {
+    more_is_due_ = false;
+    return settle_those_there();
+}
+
+task<> dynamic_supervisor_process::settle_those_there() {
+    take_exits();
+    for (std::size_t there = exits_.size(); there != 0; --there) {
         exit_signal next = std::move(exits_.front());
         exits_.pop_front();
         if (genever_launch.parent && next.from == genever_launch.parent) {
@@ -153,7 +163,12 @@ task<> dynamic_supervisor_process::handle(exit_signal s) {
             co_return;
         }
         co_await settle(std::move(next));
+        if (genever_stop) co_return;
+        take_exits();
     }
+    if (exits_.empty()) co_return;
+    more_is_due_ = true;
+    server_ref<dynamic_supervisor_process>{self()}.cast(settle_more{});
 }
 
 task<> dynamic_supervisor_process::settle(exit_signal s) {
@@ -239,8 +254,12 @@ auto dynamic_supervisor_process::handle(terminate_child m) -> task<terminate_chi
     child_ptr* found = children_.find(m.pid);
     if (!found) co_return refusal(what::not_found);
     const child_state& c = **found;
+    const auto ended = std::ranges::find(exits_, m.pid, &exit_signal::from);
     if (c.restarting) {
         --restarting_;
+    } else if (ended != exits_.end()) { // before it was asked to
+        report_end(c, m.pid, ended->reason, false);
+        exits_.erase(ended);
     } else {
         const exit_kind how = c.spec.is_brutal() ? exit_kind::killed : exit_kind::shutdown;
         const process_end end = co_await end_process(m.pid, how, c.spec.shutdown_limit());

@@ -4,7 +4,9 @@
 // pid that it had, until the next try (`try_again`, a cast to itself).
 //
 // Exits are taken from the mailbox in bulk before a child is started: the start waits for its child by a selective receive,
-// which would look at each of them again.
+// which would look at each of them again. Those that were there are settled at once; those that have come meanwhile wait for
+// a cast to itself (`settle_more`), behind the requests that were there first: the system lane, of which exits are, is served
+// before the user lane, and where exits keep coming nobody would ever be answered.
 #pragma once
 
 #include "restart_intensity.hpp"
@@ -44,6 +46,7 @@ public:
     struct try_again {
         genever::pid old;
     };
+    struct settle_more {};
 
     dynamic_supervisor_process(dynamic_supervisor spec, std::string name);
 
@@ -51,6 +54,7 @@ public:
     task<> terminate(const exit_reason& why);
     task<> handle(exit_signal s);
     task<> handle(try_again m);
+    task<> handle(settle_more);
     which_children::reply handle(which_children);
     child_counts handle(count_children);
     task<start_child::reply> handle(start_child m);
@@ -68,6 +72,7 @@ private:
 
     task<start_result> start(child_state& c);
     void take_exits();
+    task<> settle_those_there();
     task<> settle(exit_signal s);
     task<> restart(genever::pid old, const exit_reason* why);
     void report_end(const child_state& c, genever::pid p, const exit_reason& why, bool late) const noexcept;
@@ -79,6 +84,7 @@ private:
     ordered_table<genever::pid, child_ptr> children_;
     std::size_t restarting_ = 0;
     std::deque<exit_signal> exits_; // taken from the mailbox and not settled yet
+    bool more_is_due_ = false;      // a settle_more is on its way
     restart_intensity intensity_;
     time_point started_at_;
 };

@@ -38,6 +38,23 @@ struct small : gen_server<small> {
     int handle(ping) { return 1; }
 };
 
+/// Crashes as soon as it runs, as long as there is a storm.
+struct storm {
+    bool rages = false;
+    int crashes_left = 3000;
+};
+struct restless : gen_server<restless> {
+    struct crash {};
+    explicit restless(std::shared_ptr<storm> s) : storm_(std::move(s)) {}
+    void init() {
+        if (storm_->rages && storm_->crashes_left-- > 0) server_ref<restless>{self()}.cast(crash{});
+    }
+    void handle(crash) { exit(self(), exit_kind::killed); }
+
+private:
+    std::shared_ptr<storm> storm_;
+};
+
 child_spec small_child(restart r = restart::permanent) { return child<small>("").restart(r); }
 
 } // namespace
@@ -236,6 +253,42 @@ TEST(DynamicSupervisor, IsStoppedByItsParentInTheMiddleOfAStorm) {
             for (auto& c : all) exit(c.pid, exit_kind::killed);
             auto why = co_await stop(sup);
             EXPECT_EQ(why.kind(), exit_kind::shutdown);
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
+TEST(DynamicSupervisor, AnswersInTheMiddleOfAStorm) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            auto s = std::make_shared<storm>();
+            const pid sup = co_await up_dynamic(dynamic_supervisor{}.max_restarts(1'000'000));
+            std::vector<pid> all;
+            for (int i = 0; i < 10; ++i) {
+                const pid p = co_await add(child<restless>("", s));
+                all.push_back(p);
+            }
+            s->rages = true;
+            for (pid p : all) exit(p, exit_kind::killed);
+            for (int i = 0; i < 10; ++i) {
+                auto n = co_await dyn.count_children();
+                EXPECT_EQ(n.specs, 10U);
+                auto children = co_await dyn.which_children();
+                auto gone = co_await dyn.terminate_child(children[0].pid);
+                EXPECT_TRUE(gone.has_value() || gone.error().kind == what::not_found);
+                co_await add(child<restless>("", s));
+                if (!gone) { // it had another pid already
+                    children = co_await dyn.which_children();
+                    EXPECT_EQ(children.size(), 11U);
+                    break;
+                }
+            }
+            EXPECT_GT(s->crashes_left, 0) << "nobody was answered before the storm was over";
+            co_await sleep_for(1s);
+            EXPECT_LE(s->crashes_left, 0);
+            auto n = co_await dyn.count_children();
+            EXPECT_EQ(n.active, n.specs);
+            co_await stop(sup);
         });
         EXPECT_EQ(sim.live(), 0U);
     });

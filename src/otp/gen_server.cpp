@@ -18,7 +18,9 @@
 #include <genever/runtime/crash_report.hpp>
 #include <genever/runtime/receive.hpp>
 
+#include <exception>
 #include <iterator>
+#include <utility>
 
 namespace genever::detail {
 
@@ -102,6 +104,14 @@ task<> dispatch(server_core& core, held_message& m) {
     log_unexpected(core, raw);
     return {};
 }
+
+/// Awaits a task and gives the exception that has left it, or null: to throw it once more would cost as much again.
+struct end_of : task<>::awaiter {
+    explicit end_of(task<>& work) noexcept : awaiter(std::move(work).operator co_await()) {}
+    std::exception_ptr await_resume() const noexcept {
+        return frame ? std::exchange(frame.promise().error, nullptr) : nullptr;
+    }
+};
 
 void end_orphans(message_list& l) noexcept {
     while (!l.empty()) let_go(l.pop_front());
@@ -192,9 +202,12 @@ task<> serve(server_core& core) {
         const std::type_info* const handled = next ? next->type->payload : nullptr;
         try {
             work = dispatch(core, m);
-            co_await std::move(work);
         } catch (...) {
             crash = exit_reason::from_exception(std::current_exception());
+        }
+        if (!crash) {
+            const std::exception_ptr thrown = co_await end_of{work};
+            if (thrown) crash = exit_reason::from_exception(thrown);
         }
         if (crash) {
             if (handled) note_last_message(*handled);

@@ -4,6 +4,8 @@
 //      starting ──ready──▶ up ──dies, or hangs and is killed──▶ waiting ──back-off──▶ starting
 //         └───────────── dies, or is late ────────────────────────▲  └─ too many in a row ─▶ end
 //
+// It waits for nobody: not for who reads its standard error, nor for a service manager that does not listen.
+//
 // That is the current service. An upgrade has a second one, the candidate, from SIGHUP until its tree is up: then it is
 // the current one, and the one before retires. A candidate that fails changes nothing.
 //
@@ -28,6 +30,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <deque>
 #include <fcntl.h>
 #include <memory>
 #include <optional>
@@ -48,6 +51,8 @@ using namespace std::chrono_literals;
 
 constexpr duration end_limit = 60s;   // from the tree's end to the process's
 constexpr duration unused_limit = 2s; // for a listener that is closed to be asked for again
+constexpr duration say_again = 50ms;  // to a service manager that did not listen
+constexpr std::size_t most_unsaid = 64;
 
 time_point steady_now() noexcept {
     timespec t;
@@ -131,6 +136,7 @@ private:
     void ended(service& s, int status);
     void failed(service& s, int status);
     void restart();
+    void give_up(const std::string& why, int code);
 
     // ---- what is asked from outside
     void take_signals();
@@ -138,6 +144,8 @@ private:
     void upgrade();
     void upgrade_failed(const std::string& why);
 
+    void tell_manager(std::string lines);
+    void say_unsaid();
     void look();
     int patience() const;
     void wait();
@@ -160,6 +168,12 @@ private:
     int signals_ = -1;
     std::vector<std::unique_ptr<service>> services_;
     std::optional<time_point> restart_at_;
+    struct last_words {
+        std::string why;
+        int code;
+    };
+    std::optional<last_words> given_up_; // and the candidate may be the repair
+    std::deque<std::string> unsaid_;     // to the service manager, which did not listen
     int last_number_ = 0;
     bool ever_up_ = false;
     bool stopping_ = false;
@@ -172,9 +186,8 @@ heart::heart(heart_orders orders) : orders_(std::move(orders)), notify_(std::get
     manager_limit_ = notify_ ? watchdog_limit(get, getpid()) : std::nullopt;
     const int passed = passed_sockets(get, getpid());
     for (int fd = first_passed_socket; fd < first_passed_socket + passed; ++fd)
-        if (!listeners_.adopt(fd))
-            say(log::level::warning,
-                "descriptor " + std::to_string(fd) + " was passed but is no listening TCP socket");
+        if (const auto taken = listeners_.adopt(fd); !taken)
+            say(log::level::warning, not_adopted(fd, taken.error()));
     // The service manager's word is with the heart, which is the process that it knows.
     environment_ = without(start_environment(), [](std::string_view name) {
         return name.starts_with("GENEVER_HEART") || name == "NOTIFY_SOCKET" || name == "WATCHDOG_USEC" ||
@@ -260,9 +273,11 @@ void heart::become_service(const image& program, bool held, int socket) {
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
     sigprocmask(SIG_SETMASK, &mask, nullptr);
+    // By the descriptor: it is the file that was chosen, whatever has got its name since. A script has to go by its name,
+    // for its interpreter opens it.
     const char* path = orders_.program.c_str();
-    if (same_file(path, program.fd())) execve(path, argv.data(), envp.data());
     syscall(SYS_execveat, program.fd(), "", argv.data(), envp.data(), AT_EMPTY_PATH);
+    if (errno == ENOENT && same_file(path, program.fd())) execve(path, argv.data(), envp.data());
     say(log::level::error, std::string{"cannot execute "} + path + ": " + std::strerror(errno));
     _exit(127);
 }
@@ -317,11 +332,12 @@ void heart::came_up(service& s) {
         s.part = role::current;
         program_ = std::exchange(next_program_, image{});
         restart_at_.reset();
+        given_up_.reset();
         policy_.forget();
     }
     ever_up_ = true;
     // An upgrade that is under way is a reload: the end of that is said then.
-    if (!find(role::candidate)) notify_.tell("READY=1\nSTATUS=" + s.name() + " is up");
+    if (!find(role::candidate)) tell_manager("READY=1\nSTATUS=" + s.name() + " is up");
 }
 
 void heart::reap() {
@@ -376,16 +392,14 @@ void heart::failed(service& s, int status) {
     const auto up_for = s.up_since ? std::optional<duration>{now - *s.up_since} : std::nullopt;
     const auto next = policy_.failed(up_for);
     if (next.give_up) {
-        say(log::level::error, text + ": giving up after " + std::to_string(policy_.quick_failures() - 1) +
-                                   " restarts in quick succession");
-        notify_.tell("STATUS=gave up: " + text);
-        finish(exit_code(status));
-        stop("the service fails again and again");
+        text += ": giving up after " + std::to_string(policy_.quick_failures() - 1) +
+                " restarts in quick succession";
+        give_up(text, exit_code(status));
         return;
     }
     const std::string when = next.delay == 0ns ? "now" : "in " + milliseconds(next.delay);
     say(log::level::error, text + ": starting it again " + when);
-    notify_.tell("STATUS=" + text + ", started again " + when);
+    tell_manager("STATUS=" + text + ", started again " + when);
     restart_at_ = later(now, next.delay);
     if (next.delay == 0ns) restart();
 }
@@ -395,13 +409,25 @@ void heart::restart() {
     if (start(role::current, program_)) return;
     const auto next = policy_.failed(std::nullopt);
     const std::string why = std::string{"cannot start the service: "} + std::strerror(errno);
-    say(log::level::error, why);
     if (next.give_up) {
-        finish(1);
-        stop("giving up");
+        give_up(why, 1);
     } else {
+        say(log::level::error, why);
         restart_at_ = later(steady_now(), std::max<duration>(next.delay, 10ms));
     }
+}
+
+// The program that is to take over may be the repair: whether it is will be known soon.
+void heart::give_up(const std::string& why, int code) {
+    if (find(role::candidate)) {
+        say(log::level::error, why + ", unless the upgrade succeeds");
+        given_up_.emplace(why, code);
+        return;
+    }
+    say(log::level::error, why);
+    tell_manager("STATUS=gave up: " + why);
+    finish(code);
+    stop("the service fails again and again");
 }
 
 // ---- what is asked from outside
@@ -442,7 +468,7 @@ void heart::stop(const char* why) {
     stopping_ = true;
     restart_at_.reset();
     say(log::level::info, std::string{why} + ": stopping");
-    notify_.tell("STOPPING=1");
+    tell_manager("STOPPING=1");
     // Who connects now is to be refused as soon as the service has closed its own.
     listeners_.close_all();
     for (auto& s : services_) kill(s->id, SIGTERM);
@@ -455,7 +481,7 @@ void heart::upgrade() {
         return;
     }
     say(log::level::info, "SIGHUP: starting " + orders_.program + " beside the running service");
-    notify_.tell(reloading_at(steady_now()));
+    tell_manager(reloading_at(steady_now()));
     next_program_ = image{orders_.program.c_str()};
     if (next_program_.fd() < 0)
         upgrade_failed(orders_.program + ": " + std::strerror(errno));
@@ -465,8 +491,26 @@ void heart::upgrade() {
 
 void heart::upgrade_failed(const std::string& why) {
     next_program_ = image{};
+    if (const auto last = std::exchange(given_up_, std::nullopt)) {
+        say(log::level::error, "no upgrade: " + why);
+        give_up(last->why, last->code);
+        return;
+    }
     say(log::level::error, "no upgrade: " + why + "; the old program goes on");
-    notify_.tell("READY=1\nSTATUS=no upgrade: " + why);
+    tell_manager("READY=1\nSTATUS=no upgrade: " + why);
+}
+
+// ---- the service manager
+
+void heart::tell_manager(std::string lines) {
+    if (!notify_) return;
+    if (unsaid_.size() == most_unsaid) unsaid_.pop_front();
+    unsaid_.push_back(std::move(lines));
+    say_unsaid();
+}
+
+void heart::say_unsaid() {
+    while (!unsaid_.empty() && notify_.offer(unsaid_.front())) unsaid_.pop_front();
 }
 
 // ---- time
@@ -483,8 +527,9 @@ void heart::look() {
     if (!code_ && restart_at_ && *restart_at_ <= now) restart();
     const service* s = find(role::current);
     if (s && s->up_since && now - *s->up_since > unused_limit) listeners_.close_unused(now - unused_limit);
+    say_unsaid();
     if (manager_limit_ && now - told_manager_ >= *manager_limit_ / 2) {
-        notify_.tell("WATCHDOG=1");
+        if (unsaid_.empty()) notify_.offer("WATCHDOG=1");
         told_manager_ = now;
     }
 }
@@ -499,6 +544,7 @@ int heart::patience() const {
         if (s->end_watch) d = std::min(d, s->end_watch->look_every());
     }
     if (restart_at_ && !code_) d = std::min(d, *restart_at_ - now);
+    if (!unsaid_.empty()) d = std::min(d, say_again);
     if (manager_limit_) d = std::min(d, told_manager_ + *manager_limit_ / 2 - now);
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(d, duration{0})).count());
 }
@@ -509,11 +555,21 @@ void heart::wait() {
     poll(what.data(), what.size(), patience());
 }
 
+/// A program that is executed by a descriptor has, on older kernels, its number for a name.
+void name_after_program() noexcept {
+    char name[16];
+    if (prctl(PR_GET_NAME, name) == 0 && std::strspn(name, "0123456789") == std::strlen(name))
+        prctl(PR_SET_NAME, program_invocation_short_name);
+}
+
 /// Runs before anything else of the program: in a heart there is nothing else.
 [[gnu::constructor(101)]] void be_the_heart_if_told() {
     note_open_descriptors();
     const char* text = std::getenv(heart_orders_variable);
-    if (!text) return;
+    if (!text) {
+        if (std::getenv(service_orders_variable)) name_after_program();
+        return;
+    }
     auto orders = heart_orders_from(text);
     if (!orders || orders->heart != getpid()) return;
     int code = 0;

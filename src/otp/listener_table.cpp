@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <unistd.h>
+#include <utility>
 
 namespace genever::detail {
 
@@ -16,10 +17,27 @@ bool option(int fd, int level, int name) noexcept {
     return getsockopt(fd, level, name, &value, &size) == 0 && value != 0;
 }
 
-bool is_stream(int fd) noexcept {
-    int type = 0;
-    socklen_t size = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+/// Why it cannot be accepted from as a TCP socket; empty: it can.
+std::string what_else(int fd) {
+    const auto ask = [fd](int name) {
+        int value = -1;
+        socklen_t size = sizeof value;
+        return getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+    };
+    const int family = ask(SO_DOMAIN);
+    if (family < 0) return "no socket";
+    if (family == AF_UNIX) return "a Unix socket";
+    if (family != AF_INET && family != AF_INET6) return "a socket of family " + std::to_string(family);
+    switch (const int type = ask(SO_TYPE)) {
+    case SOCK_STREAM: break;
+    case SOCK_SEQPACKET: return "a SOCK_SEQPACKET socket";
+    case SOCK_DGRAM: return "a datagram socket";
+    default: return "a socket of type " + std::to_string(type);
+    }
+    constexpr int multipath = 262; // IPPROTO_MPTCP: TCP to who accepts
+    if (const int protocol = ask(SO_PROTOCOL); protocol != IPPROTO_TCP && protocol != multipath)
+        return "a stream socket of protocol " + std::to_string(protocol);
+    return ask(SO_ACCEPTCONN) == 1 ? "" : "a TCP socket that does not listen";
 }
 
 bool address_of(int fd, socket_address& a) noexcept {
@@ -40,16 +58,22 @@ bool listener_table::entry::used_by(int instance) const noexcept {
     return std::ranges::find(users, instance) != users.end();
 }
 
-bool listener_table::adopt(int fd) {
+std::string not_adopted(int fd, const std::string& what_it_is) {
+    return "descriptor " + std::to_string(fd) + ", which was passed, is not used: it is " + what_it_is +
+           ", and connections are accepted from listening TCP sockets";
+}
+
+std::expected<void, std::string> listener_table::adopt(int fd) {
+    if (std::string other = what_else(fd); !other.empty()) return std::unexpected(std::move(other));
     entry e;
-    if (!is_stream(fd) || !option(fd, SOL_SOCKET, SO_ACCEPTCONN) || !address_of(fd, e.at)) return false;
+    if (!address_of(fd, e.at)) return std::unexpected("a socket without an address");
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     e.fd = fd;
     e.adopted = true;
     e.both_families = e.at.is_v6() && !option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     entries_.push_back(std::move(e));
-    return true;
+    return {};
 }
 
 listener_table::entry* listener_table::find(const socket_address& at, int instance) {

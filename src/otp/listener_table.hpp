@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <expected>
+#include <string>
 #include <vector>
 
 namespace genever::detail {
@@ -19,9 +20,9 @@ public:
     listener_table(const listener_table&) = delete;
     listener_table& operator=(const listener_table&) = delete;
 
-    /// Takes over `fd`, which somebody else has bound; it is given out by its address. False, and not taken, when it is no
-    /// listening TCP socket.
-    bool adopt(int fd);
+    /// Takes over `fd`, which somebody else has bound; it is given out by its address. When it is no listening TCP socket it
+    /// is not taken, and the error says what it is ("a Unix socket").
+    std::expected<void, std::string> adopt(int fd);
 
     /// The socket for address `at`, which from now on `instance` has: one that is there, or a new one if `bind`. The table
     /// keeps it open. -1: there is none. The error is an errno; EADDRINUSE where that instance has it already.
@@ -56,5 +57,8 @@ private:
 
     std::vector<entry> entries_;
 };
+
+/// The log's words on a descriptor that was passed and not adopted.
+std::string not_adopted(int fd, const std::string& what_it_is);
 
 } // namespace genever::detail

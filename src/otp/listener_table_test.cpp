@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string>
+#include <sys/un.h>
 #include <unistd.h>
+#include <utility>
 
 using namespace genever;
 using namespace genever::detail;
@@ -147,11 +149,48 @@ TEST(ListenerTable, AdoptsNothingButListeners) {
     const int datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int pipe_ends[2];
     ASSERT_EQ(pipe(pipe_ends), 0);
-    for (int fd : {silent, datagrams, pipe_ends[0], pipe_ends[1]}) {
-        EXPECT_FALSE(t.adopt(fd));
+    const std::pair<int, const char*> others[] = {{silent, "a TCP socket that does not listen"},
+                                                  {datagrams, "a datagram socket"},
+                                                  {pipe_ends[0], "no socket"},
+                                                  {pipe_ends[1], "no socket"}};
+    for (const auto& [fd, what] : others) {
+        const auto taken = t.adopt(fd);
+        ASSERT_FALSE(taken);
+        EXPECT_EQ(taken.error(), what);
         close(fd);
     }
-    EXPECT_FALSE(t.adopt(-1));
+    EXPECT_EQ(t.adopt(-1).error(), "no socket");
+    EXPECT_EQ(t.size(), 0U);
+}
+
+TEST(ListenerTable, AdoptsNoUnixSocketOfAnyType) {
+    for (const int type :
+         {SOCK_STREAM, SOCK_SEQPACKET}) { // both listen, and neither has an address of a server's
+        listener_table t;
+        const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+        sockaddr_un a{};
+        a.sun_family = AF_UNIX;
+        ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a.sun_family),
+                  0); // the system names it
+        ASSERT_EQ(listen(fd, 8), 0);
+        const auto taken = t.adopt(fd);
+        ASSERT_FALSE(taken);
+        EXPECT_EQ(taken.error(), "a Unix socket");
+        close(fd);
+    }
+}
+
+TEST(ListenerTable, AdoptsNoSeqpacketSocket) {
+    listener_table t;
+    const int fd = socket(AF_INET, SOCK_SEQPACKET | SOCK_CLOEXEC, IPPROTO_SCTP);
+    if (fd < 0) GTEST_SKIP() << "the system has no SCTP";
+    const socket_address at = v4("127.0.0.1", 0);
+    ASSERT_EQ(bind(fd, at.get(), at.size), 0);
+    ASSERT_EQ(listen(fd, 8), 0);
+    const auto taken = t.adopt(fd);
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error(), "a SOCK_SEQPACKET socket");
+    close(fd);
 }
 
 TEST(ListenerTable, ServesTheWildcardOfIpv4FromAnAdoptedSocketOfBothFamilies) {

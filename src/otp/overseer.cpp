@@ -5,6 +5,8 @@
 #include "listener_table.hpp"
 #include "systemd.hpp"
 
+#include <genever/base/log.hpp>
+
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
@@ -73,7 +75,9 @@ private:
 class passed_listeners final : public socket_source {
 public:
     explicit passed_listeners(int count) {
-        for (int fd = first_passed_socket; fd < first_passed_socket + count; ++fd) table_.adopt(fd);
+        for (int fd = first_passed_socket; fd < first_passed_socket + count; ++fd)
+            if (const auto taken = table_.adopt(fd); !taken)
+                log::write(log::level::warning, not_adopted(fd, taken.error()));
     }
 
     std::expected<int, std::error_code> listener(const sockaddr* at, socklen_t size, int backlog) override {

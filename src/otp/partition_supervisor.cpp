@@ -2,9 +2,12 @@
 
 #include "runtime/runtime_core.hpp"
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <utility>
 #include <vector>
 
 namespace genever {
@@ -13,30 +16,33 @@ namespace {
 
 using detail::require_core;
 
-/// How many partitions each name has, for those who route. An entry outlives its supervisor, so that references made
-/// during a restart lead to where the child will be.
+/// How many partitions each name has in one runtime, for those who route. An entry outlives its supervisor, so that
+/// references made during a restart lead to where the child will be.
 class partition_table {
 public:
-    void set(const detail::runtime_core* home, const std::string& name, std::size_t n) {
+    void set(const std::string& name, std::size_t n) {
         std::unique_lock g{lock_};
-        counts_[home].insert_or_assign(name, n);
+        counts_.insert_or_assign(name, n);
     }
-    std::size_t get(const detail::runtime_core* home, std::string_view name) const {
+    std::size_t get(std::string_view name) const {
         std::shared_lock g{lock_};
-        const auto names = counts_.find(home);
-        if (names == counts_.end()) return 0;
-        const auto i = names->second.find(name);
-        return i == names->second.end() ? 0 : i->second;
+        const auto i = counts_.find(name);
+        return i == counts_.end() ? 0 : i->second;
     }
 
 private:
     mutable std::shared_mutex lock_;
-    std::map<const detail::runtime_core*, std::map<std::string, std::size_t, std::less<>>> counts_;
+    std::map<std::string, std::size_t, std::less<>> counts_;
 };
 
-partition_table& the_table() {
-    static partition_table table;
-    return table;
+child_spec copy_with_start(const child_spec& c, std::function<task<start_result>()> start) {
+    child_spec copy{c.name(), std::move(start)};
+    copy.restart(c.restart()).type(c.type()).significant(c.is_significant());
+    if (c.is_brutal())
+        copy.shutdown(brutal_kill);
+    else
+        copy.shutdown(c.shutdown_limit());
+    return copy;
 }
 
 std::string numbered(std::string_view name, std::size_t partition) {
@@ -47,23 +53,39 @@ std::string numbered(std::string_view name, std::size_t partition) {
 
 task<start_result> start_link(partition_supervisor s, std::string name) {
     if (name.empty()) co_return std::unexpected(exit_reason::error("a partition supervisor needs a name"));
-    const auto& home = require_core("a partition supervisor");
+    auto& home = require_core("a partition supervisor");
+    auto& table = home.attached<partition_table>();
     const std::size_t n = s.partitions() != 0 ? s.partitions() : home.workers();
     std::vector<child_spec> children;
     for (std::size_t i = 0; i < n; ++i) children.push_back(s.make()(numbered(name, i), i));
-    // Before the children start: they may ask for it. A start that is refused changes nothing for the one that has the name.
-    const std::size_t before = the_table().get(&home, name);
-    the_table().set(&home, name, n);
+    // Before the first child starts, since they may ask for it, and not before the name is taken: a start that is refused
+    // changes nothing for the one that has the name.
+    struct counting {
+        partition_table& table;
+        std::string name;
+        std::size_t partitions;
+        std::size_t before = 0;
+        bool done = false;
+    };
+    auto count = std::make_shared<counting>(counting{table, name, n});
+    if (child_spec& first = children.front(); first.start()) // else it is refused
+        first = copy_with_start(first, [count, start = first.start()] {
+            if (!std::exchange(count->done, true)) {
+                count->before = count->table.get(count->name);
+                count->table.set(count->name, count->partitions);
+            }
+            return start();
+        });
     supervisor spec{strategy::one_for_one, std::move(children)};
     spec.max_restarts(s.max_restarts()).period(s.period());
     auto starting = start_link(std::move(spec), name);
     auto r = co_await std::move(starting);
-    if (!r) the_table().set(&home, name, before);
+    if (!r && count->done) table.set(name, count->before);
     co_return r;
 }
 
 std::size_t partition_count(std::string_view name) {
-    return the_table().get(&require_core("partition_count"), name);
+    return require_core("partition_count").attached<partition_table>().get(name);
 }
 
 std::string detail::name_of_partition(std::string_view name, std::uint64_t key, bool hashed) {

@@ -67,6 +67,39 @@ TEST(PartitionSupervisor, ANameThatNeverWasLeadsToNobody) {
     });
 }
 
+TEST(PartitionSupervisor, ALaterRuntimeKnowsNothingOfAnEarlierOnes) {
+    for (int i = 0; i < 20; ++i) { // at the same address, as a rule
+        simulation sim{1};
+        sim.run([]() -> task<> {
+            EXPECT_EQ(partition_count("counters"), 0U);
+            trap_exit(true);
+            auto sup = co_await start_link(partitioned<counter>(10).partitions(4), "counters");
+            EXPECT_TRUE(sup.has_value());
+            EXPECT_EQ(partition_count("counters"), 4U);
+            co_await genever::test::stop(*sup);
+        });
+    }
+}
+
+TEST(PartitionSupervisor, ARefusedStartChangesNothingForTheOneThatHasTheName) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            trap_exit(true);
+            auto sup = co_await start_link(partitioned<counter>(10).partitions(4), "counters");
+            EXPECT_TRUE(sup.has_value());
+            auto second = co_await start_link(partitioned<counter>(10).partitions(2), "counters");
+            EXPECT_FALSE(second.has_value());
+            EXPECT_EQ(partition_count("counters"), 4U);
+            const auto third = partition_of<counter>("counters", 3);
+            EXPECT_EQ(third.name(), "counters#3");
+            auto r = co_await third.try_call<counter::get>("n");
+            EXPECT_TRUE(r.has_value());
+            co_await genever::test::stop(*sup);
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
 TEST(PartitionSupervisor, SpreadsDynamicSupervisorsOverRealThreads) {
     runtime_options options;
     options.workers = 3;

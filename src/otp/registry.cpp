@@ -57,6 +57,10 @@ pid registry_base::keeper_if_any(pid owner) const noexcept {
 
 pid registry_base::keeper_of(pid owner) const {
     if (const pid keeper = keeper_if_any(owner)) return keeper;
+    throw_not_running();
+}
+
+void registry_base::throw_not_running() const {
     throw std::runtime_error("genever: the registry " + name_ + " does not run");
 }
 

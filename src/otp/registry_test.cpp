@@ -328,6 +328,58 @@ TEST(Registry, AnythingAtAnyTimeLeavesOneLivingOwnerForEachKey) {
     });
 }
 
+namespace {
+
+/// A key whose comparison throws, when it is told to.
+struct touchy {
+    int value = 0;
+    static inline int comparisons_left = 1 << 30;
+    bool operator==(const touchy& o) const {
+        if (--comparisons_left < 0) throw std::runtime_error("not now");
+        return value == o.value;
+    }
+};
+struct touchy_hash {
+    std::size_t operator()(const touchy&) const noexcept { return 7; } // all meet all
+};
+
+template <registry_keys Keys>
+void fail_at_each_comparison() {
+    registry<touchy, int, Keys, touchy_hash> r{"touchy"};
+    simulation sim{1};
+    sim.run([r]() -> task<> {
+        co_await up_registry(r);
+        for (int allowed = 0; allowed < 8; ++allowed) {
+            auto failing = holder([r, allowed] {
+                EXPECT_TRUE(r.register_key({1}, 1).has_value());
+                EXPECT_TRUE(r.register_key({2}, 2).has_value());
+                touchy::comparisons_left = allowed;
+                bool thrown = false;
+                try {
+                    (void)r.register_key({Keys == registry_keys::unique ? 3 : 1}, 3);
+                } catch (const std::runtime_error&) {
+                    thrown = true;
+                }
+                touchy::comparisons_left = 1 << 30;
+                EXPECT_EQ(r.count(), thrown ? 2U : 3U);
+                EXPECT_EQ(r.keys(self()).size(), r.count());
+            });
+            const pid p = co_await std::move(failing);
+            exit(p, exit_kind::killed);
+            co_await sleep_for(1s);
+            EXPECT_EQ(r.count(), 0U) << "an entry has outlived its owner";
+            EXPECT_TRUE(r.lookup({1}).empty());
+        }
+    });
+}
+
+} // namespace
+
+TEST(Registry, ARegistrationThatFailsHalfwayLeavesNothing) {
+    fail_at_each_comparison<registry_keys::unique>();
+    fail_at_each_comparison<registry_keys::duplicate>();
+}
+
 TEST(Registry, TakesAHundredThousandEntriesInConstantTimeEach) {
     simulation sim{1};
     topics t{"topics"};

@@ -28,6 +28,7 @@ struct record {
     std::vector<std::string> seen;
     duration work = 0s;
     int crash_at = -1;
+    int times_asked = 0;
 };
 using record_ptr = std::shared_ptr<record>;
 
@@ -36,6 +37,7 @@ struct numbers {
     explicit numbers(record_ptr r) : r_(std::move(r)) {}
     std::vector<int> handle_demand(std::size_t n) {
         std::lock_guard g{r_->lock};
+        ++r_->times_asked;
         std::vector<int> some;
         while (some.size() < n && r_->next < r_->last) some.push_back(r_->next++);
         r_->most_left = std::max(r_->most_left, r_->next - static_cast<int>(r_->seen.size()));
@@ -196,6 +198,28 @@ TEST(Stage, AsksAgainAfterAWhileOrWhenItIsTold) {
     });
 }
 
+TEST(Stage, ANotifiedProducerPollsNoMoreOftenThanBefore) {
+    under_seeds([](simulation& sim) {
+        auto r = std::make_shared<record>();
+        sim.run([r]() -> task<> {
+            const stage_options few{.max_demand = 4, .min_demand = {}, .cancel = cancel_mode::permanent};
+            supervisor spec{strategy::rest_for_one,
+                            {source<slow_numbers>(r), sink<producer<slow_numbers>>(r, "sink", few)}};
+            const pid sup = co_await genever::test::up(spec);
+            for (int i = 0; i < 20; ++i) {
+                EXPECT_TRUE(notify_producer(server_ref<producer<slow_numbers>>{"source"}));
+                co_await sleep_for(10ms);
+            }
+            r->times_asked = 0;
+            co_await sleep_for(10s);
+            EXPECT_GE(r->times_asked, 9);
+            EXPECT_LE(r->times_asked, 10); // once a second, not once for each notify and second
+            co_await genever::test::stop(sup);
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
 TEST(Stage, GoesOnAfterTheCrashOfAConsumerAndOfTheProducer) {
     under_seeds([](simulation& sim) {
         auto r = std::make_shared<record>();
@@ -256,6 +280,47 @@ TEST(Stage, RefusesToStartWithoutAProducerOrWithoutSense) {
             auto bad = co_await start<consumer<collector<int>>>("sink", from, o, r);
             EXPECT_NE(bad.error().type().find("invalid_argument"), std::string_view::npos);
         }
+    });
+}
+
+TEST(Stage, ASecondSubscriptionOfAProcessIsItsOwnErrorOnly) {
+    under_seeds([](simulation& sim) {
+        auto r = std::make_shared<record>();
+        r->last = 100;
+        sim.run([r]() -> task<> {
+            const pid s = co_await genever::test::up<producer<numbers>>("source", r);
+            const pid m = co_await genever::test::up<producer_consumer<to_text>>(
+                "middle", subscribe_to<producer<numbers>>("source"), stage_options{});
+            const pid c = co_await genever::test::up<consumer<collector<std::string>>>(
+                "sink", subscribe_to<producer_consumer<to_text>>("middle"), stage_options{}, r);
+            auto greedy = [r]() -> task<> {
+                auto from = subscribe_to<producer<numbers>>("source");
+                auto once = from.subscribe(self(), [](std::vector<int>) {});
+                co_await std::move(once);
+                auto twice = from.subscribe(self(), [](std::vector<int>) {});
+                co_await std::move(twice);
+            };
+            spawn_monitor(greedy);
+            auto greedier = [r]() -> task<> {
+                auto from = subscribe_to<producer_consumer<to_text>>("middle");
+                auto once = from.subscribe(self(), [](std::vector<std::string>) {});
+                co_await std::move(once);
+                auto twice = from.subscribe(self(), [](std::vector<std::string>) {});
+                co_await std::move(twice);
+            };
+            spawn_monitor(greedier);
+            for (int i = 0; i < 2; ++i) {
+                auto d = co_await receive([](down d) { return d; });
+                EXPECT_NE(d.reason.text().find("has subscribed to the stage"), std::string_view::npos)
+                    << to_string(d.reason);
+            }
+            co_await sleep_for(1s);
+            EXPECT_TRUE(is_alive(s) && is_alive(m) && is_alive(c));
+            EXPECT_EQ(r->seen.size(), 100U);
+            for (pid p : {c, m, s}) exit(p, exit_kind::killed);
+            co_await sleep_for(1s);
+        });
+        EXPECT_EQ(sim.live(), 0U);
     });
 }
 

@@ -1,5 +1,6 @@
 #include "systemd.hpp"
 
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
@@ -55,14 +56,21 @@ notify_socket::~notify_socket() {
     if (fd_ >= 0) ::close(fd_);
 }
 
-void notify_socket::tell(std::string_view lines) const noexcept {
-    if (fd_ < 0) return;
+bool notify_socket::send(std::string_view lines, int flags) const noexcept {
+    if (fd_ < 0) return true;
     sockaddr_un a;
     std::memcpy(&a, address_.data(), address_.size());
-    // A beat may be lost, what happens once may not: that waits for room, as long as the socket's send timeout says.
-    const int beat = lines.starts_with("WATCHDOG=1") ? MSG_DONTWAIT : 0;
-    ::sendto(fd_, lines.data(), lines.size(), beat | MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&a),
-             static_cast<socklen_t>(address_.size()));
+    return ::sendto(fd_, lines.data(), lines.size(), flags | MSG_NOSIGNAL,
+                    reinterpret_cast<const sockaddr*>(&a), static_cast<socklen_t>(address_.size())) >= 0;
+}
+
+// A beat may be lost, what happens once may not: that waits for room, as long as the socket's send timeout says.
+void notify_socket::tell(std::string_view lines) const noexcept {
+    send(lines, lines.starts_with("WATCHDOG=1") ? MSG_DONTWAIT : 0);
+}
+
+bool notify_socket::offer(std::string_view lines) const noexcept {
+    return send(lines, MSG_DONTWAIT) || (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS);
 }
 
 std::optional<duration> watchdog_limit(const environment& get, pid_t self) {

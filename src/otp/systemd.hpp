@@ -24,10 +24,14 @@ public:
     notify_socket& operator=(notify_socket&&) = delete;
 
     explicit operator bool() const noexcept { return fd_ >= 0; }
-    /// Never blocks: a manager that does not read misses it.
+    /// Waits for a manager that does not read, two seconds at most; a WATCHDOG=1 does not wait.
     void tell(std::string_view lines) const noexcept;
+    /// Never waits. False: there is no room; it may be offered again.
+    bool offer(std::string_view lines) const noexcept;
 
 private:
+    bool send(std::string_view lines, int flags) const noexcept;
+
     int fd_ = -1;
     std::string address_; // as the system has it, a sockaddr_un
 };

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <future>
 #include <map>
 #include <string>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace genever;
@@ -64,6 +66,29 @@ TEST(NotifySocket, SaysNothingWhereThereIsNoneOrNobodyListens) {
     }
     const notify_socket nobody{"@genever-nobody-listens-here"};
     nobody.tell("READY=1");
+}
+
+TEST(NotifySocket, WhatHappensOnceIsNotLostWhereTheManagerIsSlow) {
+    const manager m;
+    const notify_socket s{("@" + m.name).c_str()};
+    int queued = 0;
+    while (s.offer("STATUS=" + std::to_string(queued))) ++queued; // until there is no room
+    EXPECT_GT(queued, 0);
+    s.tell("WATCHDOG=1"); // does not wait, and is lost
+    std::promise<void> told;
+    std::thread service{[&] {
+        s.tell("READY=1");
+        told.set_value();
+    }};
+    EXPECT_EQ(told.get_future().wait_for(50ms), std::future_status::timeout);
+    std::string last;
+    for (int i = 0; i < queued; ++i) last = m.next();
+    EXPECT_EQ(last, "STATUS=" + std::to_string(queued - 1));
+    service.join();
+    EXPECT_EQ(m.next(), "READY=1");
+    EXPECT_EQ(m.next(), "");
+    EXPECT_TRUE(s.offer("STATUS=up"));
+    EXPECT_EQ(m.next(), "STATUS=up");
 }
 
 TEST(Watchdog, IsWantedByTheManagerOfThisProcessOnly) {

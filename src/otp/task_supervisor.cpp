@@ -4,10 +4,21 @@
 #include "system_wait.hpp"
 
 #include "runtime/runtime_core.hpp"
+#include "runtime/signals.hpp"
 
 namespace genever {
 
 namespace detail {
+
+void forget_end(monitor_ref ref) noexcept {
+    demonitor(ref);
+    const message_ptr came_before = take_system_message(*current_process(), &is_down_of, &ref);
+}
+
+bool task_state_base::is_wanted() noexcept {
+    spin_guard g{lock_};
+    return !abandoned_;
+}
 
 // The link first: once the owner sees that the task has begun, it can undo it.
 bool task_state_base::begin() {
@@ -21,6 +32,7 @@ bool task_state_base::begin() {
         alone = abandoned_ || detached_;
     }
     if (linked && alone) unlink(owner);
+    if (!goes_on) forget_watcher(self(), ref.value); // the owner has ended its monitor before there was one
     return goes_on;
 }
 
@@ -42,7 +54,7 @@ void task_state_base::abandon() noexcept {
         p = begun_;
     }
     if (self() == owner) {
-        demonitor(ref);
+        forget_end(ref);
         if (linked && p) unlink(p);
     }
     if (p) exit(p, exit_kind::killed);

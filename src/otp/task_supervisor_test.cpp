@@ -185,6 +185,80 @@ TEST(TaskSupervisor, ATaskThatIsLateEndsItsOwnerWithTimeout) {
     });
 }
 
+TEST(TaskSupervisor, AnEndThatNobodyWaitsForAnyMoreLeavesNoDown) {
+    under_seeds([](simulation& sim) {
+        with_tasks(sim);
+        sim.run([]() -> task<> {
+            const auto nothing_came = []() -> task<bool> {
+                bool came = false;
+                co_await receive([&came](const down&) { came = true; }, after(0s, [] {}));
+                co_return !came;
+            };
+            // The time is over, then it ends.
+            for (const bool linked : {false, true}) {
+                auto starting =
+                    linked ? tasks.async(slow_double, 1, 2s) : tasks.async_nolink(slow_double, 1, 2s);
+                auto t = co_await starting;
+                const pid p = t.pid();
+                bool late = false;
+                try {
+                    co_await t.await(1s);
+                } catch (const exit_error&) {
+                    late = true;
+                }
+                EXPECT_TRUE(late);
+                co_await sleep_for(5s);
+                EXPECT_FALSE(is_alive(p));
+                EXPECT_TRUE(co_await nothing_came());
+            }
+            // Whoever waits is called off, it ends, and only then the reference goes.
+            {
+                auto starting = tasks.async_nolink(slow_double, 1, 2s);
+                auto t = co_await starting;
+                auto waiting = t.await(1h);
+                const auto r = co_await with_timeout(1s, std::move(waiting));
+                EXPECT_FALSE(r.has_value());
+                co_await sleep_for(5s);
+            }
+            EXPECT_TRUE(co_await nothing_came());
+            // The start itself is called off while the supervisor is busy with another one's.
+            {
+                const pid me = self();
+                auto other = [me]() -> task<> {
+                    child_spec slow{"slow", []() -> task<start_result> {
+                                        co_await sleep_for(2s);
+                                        co_return pid{};
+                                    }};
+                    const dynamic_supervisor_ref sup{"tasks"};
+                    auto adding = sup.start_child(slow);
+                    co_await std::move(adding);
+                    send(me, 1);
+                };
+                spawn(other);
+                co_await sleep_for(1s);
+                auto start = []() -> task<> {
+                    auto starting = tasks.async_nolink(slow_double, 1, 1s);
+                    auto t = co_await starting;
+                };
+                auto work = start();
+                const auto r = co_await with_timeout(500ms, std::move(work));
+                EXPECT_FALSE(r.has_value());
+                co_await receive([](int) {});
+                co_await sleep_for(5s);
+                EXPECT_EQ(co_await running_tasks(), 0U);
+            }
+            EXPECT_TRUE(co_await nothing_came());
+            // It was never awaited, and has ended.
+            {
+                auto starting = tasks.async(slow_double, 1, 1s);
+                auto t = co_await starting;
+                co_await sleep_for(5s);
+            }
+            EXPECT_TRUE(co_await nothing_came());
+        });
+    });
+}
+
 TEST(TaskSupervisor, AResultThatComesAfterAYieldCanStillBeAwaited) {
     under_seeds([](simulation& sim) {
         with_tasks(sim);

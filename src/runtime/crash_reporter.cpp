@@ -137,9 +137,12 @@ void crash_reporter::write_reports() {
         waiting_.pop_front();
         const std::size_t left_out = waiting_.empty() ? std::exchange(left_out_, 0) : 0;
         g.unlock();
-        if (const auto* crash = std::get_if<crash_report>(&e.report))
+        // Naming a stack's functions is far more work than all the rest: not where nobody reads it.
+        const auto* const crash = std::get_if<crash_report>(&e.report);
+        const auto* const stall = std::get_if<stall_report>(&e.report);
+        if (crash && log::enabled(log::level::error))
             log::write(log::level::error, to_string(*crash), to_json_members(*crash));
-        else if (const auto* stall = std::get_if<stall_report>(&e.report))
+        if (stall && log::enabled(log::level::warning))
             log::write(log::level::warning, to_string(*stall), to_json_members(*stall));
         if (left_out != 0)
             log::write(log::level::error,

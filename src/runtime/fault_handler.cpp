@@ -136,6 +136,7 @@ enum class refusal : std::uint8_t {
     runtime_code,
     library_code,
     library_between,
+    library_catches,
     barred,
     uncaught,
 };
@@ -155,6 +156,9 @@ std::string_view to_string(refusal r) noexcept {
     case refusal::runtime_code: return "the fault lies in the runtime";
     case refusal::library_code: return "the fault lies in a library";
     case refusal::library_between: return "a library lies between the fault and the code that would catch it";
+    case refusal::library_catches:
+        return "a library would catch it, and go on as if nothing had happened (a stream does so with what "
+               "its buffer throws)";
     case refusal::barred:
         return "it cannot leave a function that is noexcept, or was compiled without -fnon-call-exceptions";
     case refusal::uncaught: return "nothing would catch it";
@@ -272,6 +276,8 @@ _Unwind_Reason_Code ask_frame(_Unwind_Context* context, void* data) noexcept {
                        _Unwind_GetRegionStart(context), pc, q.types)) {
     case passage::barred: return answer(refusal::barred);
     case passage::caught:
+        // Nobody wrote that `catch` with a fault in mind. Whether it throws on, the tables do not tell.
+        if (!in_the_program(pc)) return answer(refusal::library_catches);
         q.catching_pc = pc;
         q.catching_fp = fp;
         return answer(refusal::none);

@@ -18,6 +18,7 @@
 #include <iostream>
 #include <limits>
 #include <mutex>
+#include <streambuf>
 #include <string>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -327,6 +328,15 @@ TEST(HardwareFault, IsCaughtAsAStandardException) {
                   exit_kind::normal);
 }
 
+TEST(HardwareFault, PassesThroughTheStandardLibraryWhereThatCatchesNothing) {
+    NEEDS_EXCEPTIONS();
+    struct : std::streambuf {
+        int_type overflow(int_type) override { return read_through(no_int); }
+    } buffer;
+    const exit_reason why = reason_of([&] { buffer.sputn("text", 4); }); // xsputn is libstdc++'s
+    EXPECT_EQ(why.type(), "genever::hardware_fault");
+}
+
 TEST(HardwareFault, TenThousandInARowLeaveNothingBehind) {
     NEEDS_EXCEPTIONS();
     alive = 0;
@@ -485,6 +495,38 @@ TEST(HardwareFaultDeath, InALibraryOrTheRuntimeEndsTheProgram) {
                 testing::KilledBySignal(SIGSEGV), "a library lies between");
     EXPECT_EXIT(on_a_worker([] { detail::release_claim(*reinterpret_cast<detail::process*>(no_int)); }),
                 testing::KilledBySignal(SIGSEGV), "lies in the runtime");
+}
+
+namespace {
+
+/// A user's stream buffer: its faults pass through libstdc++, which catches everything in its operators.
+struct faulty_buffer : std::streambuf {
+    int_type overflow(int_type) override { return read_through(no_int); }
+    int_type underflow() override { return read_through(no_int); }
+};
+
+} // namespace
+
+TEST(HardwareFaultDeath, WhatAStreamWouldSwallowEndsTheProgram) {
+    NEEDS_EXCEPTIONS();
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const char* const why = "in process <.*a library would catch it";
+    EXPECT_EXIT(on_a_worker([] {
+                    faulty_buffer b;
+                    std::ostream{&b} << "text";
+                }),
+                testing::KilledBySignal(SIGSEGV), why);
+    EXPECT_EXIT(on_a_worker([] {
+                    faulty_buffer b;
+                    std::ostream{&b} << 42;
+                }),
+                testing::KilledBySignal(SIGSEGV), why);
+    EXPECT_EXIT(on_a_worker([] {
+                    faulty_buffer b;
+                    int n = 0;
+                    std::istream{&b} >> n;
+                }),
+                testing::KilledBySignal(SIGSEGV), why);
 }
 
 TEST(HardwareFaultDeath, RunawayRecursionEndsTheProgramWithAReport) {

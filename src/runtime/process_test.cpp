@@ -8,7 +8,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -372,6 +374,29 @@ TEST(Runtime, ManyProcessesOnSeveralWorkersAllEnd) {
         });
         EXPECT_EQ(done, 2000);
     }
+}
+
+// Both are always ready, and never is any other: nobody but the monitor could wake the second worker.
+TEST(Runtime, TwoProcessesThatOnlyYieldToEachOtherRunOnTwoWorkers) {
+    runtime rt{{.workers = 2}};
+    std::array<std::atomic<int>, 2> turns{};
+    std::atomic<bool> apart{false};
+    rt.run([&]() -> task<> {
+        const auto deadline = std::chrono::steady_clock::now() + 20s;
+        for (std::size_t i = 0; i < 2; ++i)
+            spawn_monitor([&, i, deadline]() -> task<> {
+                for (;;) {
+                    if (apart || std::chrono::steady_clock::now() > deadline) co_return;
+                    ++turns[i];
+                    const int before = turns[1 - i];
+                    for (int looks = 0; looks < 1000; ++looks)
+                        if (turns[1 - i] != before) apart = true; // in the middle of a turn of this one
+                    co_await yield();
+                }
+            });
+        for (int i = 0; i < 2; ++i) co_await receive([](const down&) {});
+    });
+    EXPECT_TRUE(apart);
 }
 
 TEST(Runtime, KillsWhatStillLivesAtItsEnd) {

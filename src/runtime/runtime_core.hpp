@@ -28,11 +28,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
+#include <typeindex>
 #include <typeinfo>
 #include <unordered_map>
 #include <vector>
@@ -140,6 +143,15 @@ public:
     bool unregister_name(std::string_view name, pid owner) noexcept;
     pid whereis(std::string_view name) const;
 
+    /// What a room above keeps for each runtime: made when it is first asked for, gone with the runtime. Any thread.
+    template <class T>
+    T& attached() {
+        const std::lock_guard g{attached_lock_};
+        std::shared_ptr<void>& p = attached_[typeid(T)];
+        if (!p) p = std::make_shared<T>();
+        return *static_cast<T*>(p.get());
+    }
+
     worker& spread() noexcept {
         return *workers_[next_worker_.fetch_add(1, std::memory_order_relaxed) % workers_.size()];
     }
@@ -212,6 +224,8 @@ private:
     };
     mutable std::shared_mutex names_lock_;
     std::unordered_map<std::string, pid, name_hash, std::equal_to<>> names_;
+    std::mutex attached_lock_;
+    std::map<std::type_index, std::shared_ptr<void>> attached_;
 
     // ---- simulation
     bool simulated_ = false;

@@ -212,6 +212,14 @@ class Restart(HeartTest):
             end = f"was ended by {how.name}" if not SANITIZED else "(was ended by|exited with code)"  # it may handle them
             service.wait_for_log(f"service {dead} {end}.* after [0-9]+ ms: starting it again now")
 
+    def test_a_launcher_that_ignores_the_ends_of_its_children_does_not_make_it_deaf(self):
+        service = self.start(GENEVER_HEART_QUICK_MS=0,
+                             command=["/bin/sh", "-c", "trap '' CHLD; exec \"$0\"", os.environ["GENEVER_SHOWCASE"]])
+        for _ in range(2):
+            dead, _ = self.kill_service(service)
+            self.assertNotEqual(self.service_pid(service, other_than=[dead]), dead)
+            self.assertEqual(service.get("/ping", timeout=START_LIMIT).status, 200)
+
     def test_a_connection_that_waits_while_the_service_is_down_is_served(self):
         service = self.start(GENEVER_HEART_QUICK_MS=60_000, GENEVER_HEART_BACKOFF_MS=1000)
         for _ in range(2):
@@ -426,6 +434,74 @@ class Upgrade(HeartTest):
         self.assertIn("is not up after", service.log())
         self.assertEqual(self.service_pid(service), old)
         self.assertEqual(service.get("/ping").status, 200)
+
+
+    def test_while_an_upgrade_is_under_way_the_heart_does_not_give_up(self):
+        for repairs in (True, False):
+            with self.subTest(repairs=repairs):
+                program = self.own_copy()
+                go = os.path.join(os.path.dirname(program), "go")
+                service = self.start(command=[program], GENEVER_HEART_GIVE_UP=2, GENEVER_HEART_QUICK_MS=60_000,
+                                     GENEVER_HEART_BACKOFF_MS=10)
+                seen = [self.service_pid(service)]
+                script = program + ".sh"
+                last = 'exec "$GENEVER_SHOWCASE"' if repairs else "exit 3"
+                with open(script, "w", encoding="ascii") as f:
+                    f.write(f"#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.05; done\n{last}\n")
+                os.chmod(script, 0o755)
+                os.rename(script, program)
+                service.process.send_signal(signal.SIGHUP)
+                candidate = self.service_pid(service, other_than=seen)
+                for left in (2, 1, 0):
+                    os.kill(seen[-1], signal.SIGABRT)
+                    if left:
+                        seen.append(self.service_pid(service, other_than=[candidate, *seen]))
+                service.wait_for_log("giving up after 2 restarts in quick succession, unless the upgrade succeeds")
+                self.assertEqual(children_of(service.process.pid), [candidate])
+                with open(go, "w", encoding="ascii"):
+                    pass
+                if repairs:
+                    service.wait_for_log(f"service {candidate} is up")
+                    self.assertEqual(service.get("/ping", timeout=START_LIMIT).status, 200)
+                    self.kill_service(service)  # and it is what is started again
+                    self.assertEqual(service.get("/ping", timeout=START_LIMIT).status, 200)
+                    service.send_sigterm()
+                    self.assert_ends(service)
+                else:
+                    self.assert_ends(service, 128 + signal.SIGABRT)
+
+
+class Reports(HeartTest):
+    def test_a_reader_of_its_log_that_has_stopped_reading_does_not_stop_the_heart(self):
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        service = self.start(GENEVER_HEART_QUICK_MS=0, pass_fds=(writer,),
+                             command=["/bin/sh", "-c", f'exec "$0" 2>&{writer}', os.environ["GENEVER_SHOWCASE"]])
+        again = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)  # the heart's end stays as it is
+        os.close(writer)
+        try:
+            while True:
+                os.write(again, b"x" * 4096)
+        except BlockingIOError:
+            pass
+        os.close(again)
+        seen = [self.service_pid(service)]
+        for _ in range(3):
+            os.kill(seen[-1], signal.SIGKILL)
+            seen.append(self.service_pid(service, other_than=seen))
+            self.assertEqual(service.get("/ping", timeout=START_LIMIT).status, 200)
+        log = []
+
+        def read_on():
+            while piece := os.read(reader, 65536):
+                log.append(piece)
+        threading.Thread(target=read_on, daemon=True).start()
+        os.kill(seen[-1], signal.SIGKILL)
+        self.service_pid(service, other_than=seen)
+        eventually(lambda: b" entries were lost: standard error did not take them" in b"".join(log),
+                   "the heart says what is missing")
+        service.send_sigterm()
+        self.assert_ends(service)
 
 
 class Manager:

@@ -18,7 +18,8 @@ enum class level : std::uint8_t { debug, info, warning, error, off };
 void write(level l, std::string_view text, std::string_view json_members = {}) noexcept;
 
 /// Writes one entry to standard error at once, on the caller's time, past the log's thread and its sink: for a program that
-/// must have no other thread. Any thread; throws nothing.
+/// must have no other thread. Never waits: what standard error does not take (a pipe that nobody reads is full) is lost, and
+/// the next entry that gets through is preceded by how many were. Any thread; throws nothing.
 void write_unqueued(level l, std::string_view text) noexcept;
 
 /// Entries below this level are not written. The default is `info`, or what the environment's GENEVER_LOG says

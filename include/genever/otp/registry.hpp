@@ -8,6 +8,7 @@
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/task.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <cstddef>
@@ -76,7 +77,8 @@ protected:
     std::size_t partition_of(pid owner) const noexcept { return std::hash<pid>{}(owner) % partitions(); }
     /// Whose business `owner` is; throws std::runtime_error when the registry does not run.
     pid keeper_of(pid owner) const;
-    /// The same; `pid{}` when the registry does not run.
+    [[noreturn]] void throw_not_running() const;
+    /// The same as `keeper_of`; `pid{}` when the registry does not run.
     pid keeper_if_any(pid owner) const noexcept;
     virtual void clear(std::size_t partition) noexcept = 0;
 
@@ -155,31 +157,33 @@ public:
         n->key = std::make_shared<const hashed>(std::move(key), hash);
         n->owner = me;
         n->value = std::make_shared<const Value>(std::move(value));
-        node_list made;
-        made.push_back(n);
-        node_list gone;
-        {
-            key_part& part = part_of(hash);
-            std::unique_lock g{part.lock};
-            node_list& bucket = part.buckets[n->key];
-            if constexpr (Keys == registry_keys::unique) {
-                if (!bucket.empty()) {
-                    const pid owner = bucket.front()->owner;
-                    if (is_alive(owner)) return std::unexpected(already_registered{owner});
-                    unlist(bucket, *bucket.front(), gone);
-                }
+        if constexpr (Keys == registry_keys::unique)
+            if (const auto others = living(probe{n->key->key, hash}); !others.empty())
+                return std::unexpected(already_registered{others.front().first});
+        // Whoever can see an entry can rely on its end: it is noted for its owner, and the keeper is linked, before it is
+        // listed. What fails from here on takes the note back.
+        struct noted {
+            registry_table& table;
+            const node_ptr& entry;
+            pid keeper;
+            bool stays = false;
+            ~noted() {
+                if (!stays) table.forget_one(entry, keeper);
             }
-            bucket.splice(bucket.end(), made);
-            n->at = std::prev(bucket.end());
-            n->listed = true;
-        }
-        size_.fetch_add(1, std::memory_order_relaxed);
+        } note{*this, n, keeper};
         {
             owner_part& part = owners_[partition_of(me)];
             std::lock_guard g{part.lock};
             part.owners[me].emplace(n->key, n);
         }
         link(keeper);
+        if (const pid other = list(n)) return std::unexpected(already_registered{other});
+        // A keeper that has gone meanwhile may have forgotten the note before the entry was listed.
+        if (keeper_if_any(me) != keeper) {
+            unlist(*n);
+            throw_not_running();
+        }
+        note.stays = true;
         return {};
     }
 
@@ -285,13 +289,60 @@ private:
             for (auto& [k, n] : his) unlist(*n);
     }
 
+    /// The living owner of a unique key that is in the way; `pid{}`: it is listed.
+    pid list(const node_ptr& n) {
+        node_list made;
+        made.push_back(n);
+        node_list gone;
+        key_part& part = part_of(n->key->hash);
+        std::unique_lock g{part.lock};
+        node_list& bucket = part.buckets[n->key];
+        if constexpr (Keys == registry_keys::unique) {
+            if (!bucket.empty()) {
+                const pid owner = bucket.front()->owner;
+                if (is_alive(owner)) return owner;
+                unlist(bucket, *bucket.front(), gone);
+            }
+        }
+        bucket.splice(bucket.end(), made);
+        n->at = std::prev(bucket.end());
+        n->listed = true;
+        size_.fetch_add(1, std::memory_order_relaxed);
+        return {};
+    }
+
+    /// Takes back the note of an entry of the caller's that is not listed. Looks at all that the caller has: rare, and no
+    /// code of the user's runs.
+    void forget_one(const node_ptr& n, pid keeper) noexcept {
+        entries_of_owner empty;
+        bool last = false;
+        {
+            owner_part& part = owners_[partition_of(n->owner)];
+            std::lock_guard g{part.lock};
+            const auto owner = part.owners.find(n->owner);
+            if (owner == part.owners.end()) return;
+            auto& his = owner->second;
+            const auto i =
+                std::ranges::find(his, n, [](const auto& e) -> const node_ptr& { return e.second; });
+            if (i != his.end()) his.erase(i);
+            last = his.empty();
+            if (last) {
+                empty.swap(his);
+                part.owners.erase(owner);
+            }
+        }
+        if (last) unlink(keeper);
+    }
+
     key_part& part_of(std::size_t hash) const noexcept {
         // Mixed: the buckets of the part take the low bits.
         return keys_[(hash * 0x9E3779B97F4A7C15ULL >> 32) % keys_.size()];
     }
 
     std::vector<std::pair<pid, std::shared_ptr<const Value>>> living(const Key& key) const {
-        const probe wanted{key, Hash{}(key)};
+        return living(probe{key, Hash{}(key)});
+    }
+    std::vector<std::pair<pid, std::shared_ptr<const Value>>> living(const probe& wanted) const {
         std::vector<std::pair<pid, std::shared_ptr<const Value>>> found;
         const key_part& part = part_of(wanted.hash);
         std::shared_lock g{part.lock};

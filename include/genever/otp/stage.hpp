@@ -58,17 +58,18 @@ public:
     struct subscribe {
         genever::pid consumer;
         std::function<void(std::vector<T>)> deliver;
-        using reply = void;
+        using reply = bool; // false: it has subscribed already
     };
     struct ask {
         genever::pid consumer;
         std::size_t n;
     };
 
-    void add(subscribe m) {
-        if (consumers_.find(m.consumer)) throw std::logic_error("genever: a stage has subscribed twice");
+    bool add(subscribe m) {
+        if (consumers_.find(m.consumer)) return false;
         const monitor_ref ref = monitor(m.consumer);
         consumers_.insert(m.consumer, {std::move(m.deliver), 0, ref});
+        return true;
     }
     void add_demand(const ask& m) {
         if (auto* c = consumers_.find(m.consumer)) {
@@ -207,7 +208,7 @@ public:
         requires std::is_constructible_v<S, Args...>
     explicit producer(Args... args) : source_(std::move(args)...) {}
 
-    void handle(typename out::subscribe m) { out_.add(std::move(m)); }
+    bool handle(typename out::subscribe m) { return out_.add(std::move(m)); }
     task<> handle(typename out::ask m) {
         out_.add_demand(m);
         return serve();
@@ -257,7 +258,8 @@ bool notify_producer(const server_ref<producer<S>>& to) {
 }
 
 /// Where a consumer's events come from: `subscribe_to<producer<S>>("jobs")`, or a producer_consumer. By name: whoever has it
-/// when the consumer starts.
+/// when the consumer starts. A process subscribes to a stage once (in GenStage as often as it likes): a second subscription
+/// throws std::logic_error in that process, and harms nobody else.
 template <class Stage>
 detail::upstream<typename Stage::out_event> subscribe_to(std::string name) {
     using T = typename Stage::out_event;
@@ -267,7 +269,10 @@ detail::upstream<typename Stage::out_event> subscribe_to(std::string name) {
         const pid p = whereis(name); // this one alone: what it gives is asked of it
         const server_ref<Stage> to{p};
         typename out::subscribe m{consumer, std::move(deliver)};
-        co_await to.call(m);
+        const bool fresh = co_await to.call(m);
+        // Events could not be told apart by the subscription that asked for them.
+        if (!fresh)
+            throw std::logic_error("genever: this process has subscribed to the stage " + name + " already");
         co_return p;
     };
     u.ask = [](pid p, pid consumer, std::size_t n) {
@@ -361,7 +366,7 @@ public:
             server_ref<producer_consumer>{me}.template cast<events>(std::move(e));
         });
     }
-    void handle(typename out::subscribe m) { out_.add(std::move(m)); }
+    bool handle(typename out::subscribe m) { return out_.add(std::move(m)); }
     void handle(typename out::ask m) {
         out_.add_demand(m);
         out_.give();

@@ -59,6 +59,8 @@ struct task_state_base {
 
     genever::pid task; // the owner's: known once it has been started
 
+    /// In the supervisor: false, nobody waits for the start any more.
+    bool is_wanted() noexcept;
     /// In the task: false, there is nothing to do any more. Else, where it is linked, the link is in place.
     bool begin();
     /// In the owner: ends the link, or keeps the task from making it.
@@ -133,6 +135,7 @@ task<> effect_main(F f, std::tuple<Args...> args) {
 /// Starts a task in the supervisor's process.
 template <class T, class F, class... Args>
 task<start_result> spawn_task(std::shared_ptr<task_job<T, F, Args...>> job) {
+    if (!job->is_wanted()) co_return genever::pid{};
     spawn_options options;
     options.label = "task";
     options.link = self();
@@ -164,6 +167,9 @@ child_spec task_spec(std::shared_ptr<Job> job) {
 
 /// The end of a task, by its owner's monitor; nothing: not by the deadline.
 task<std::optional<exit_reason>> await_end(monitor_ref ref, time_point deadline);
+
+/// In the owner: it hears no more of the end, not even when it has come already and lies in the mailbox.
+void forget_end(monitor_ref ref) noexcept;
 
 /// Which of several tasks has ended, and how; nothing: none by the deadline.
 struct some_end {
@@ -264,7 +270,7 @@ private:
         detail::require_owner(state_->owner, what);
     }
     void forget() noexcept {
-        if (state_ && self() == state_->owner) demonitor(state_->ref);
+        if (state_ && self() == state_->owner) detail::forget_end(state_->ref);
         state_.reset();
     }
     result take_result(const exit_reason& why) {
