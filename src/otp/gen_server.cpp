@@ -105,6 +105,18 @@ task<> dispatch(server_core& core, held_message& m) {
     return {};
 }
 
+/// What a plain handler has thrown, or null; a coroutine is left in `work`. A function of its own, since the unwinder reads
+/// each function's table from its beginning: that of a loop full of awaits is long.
+[[gnu::noinline]] std::exception_ptr begin_to_handle(server_core& core, held_message& m,
+                                                     task<>& work) noexcept {
+    try {
+        work = dispatch(core, m);
+        return nullptr;
+    } catch (...) {
+        return std::current_exception();
+    }
+}
+
 /// Awaits a task and gives the exception that has left it, or null: to throw it once more would cost as much again.
 struct end_of : task<>::awaiter {
     explicit end_of(task<>& work) noexcept : awaiter(std::move(work).operator co_await()) {}
@@ -198,20 +210,15 @@ task<> serve(server_core& core) {
         if (!next || next->type != &sys_request::type_of)
             core.genever_idle_after = server_core::no_idle_timeout;
         task<> work; // beyond the catch: what it holds of requests must outlive the handler's exception
-        std::optional<exit_reason> crash;
         const std::type_info* const handled = next ? next->type->payload : nullptr;
-        try {
-            work = dispatch(core, m);
-        } catch (...) {
-            crash = exit_reason::from_exception(std::current_exception());
+        std::exception_ptr thrown = begin_to_handle(core, m, work);
+        if (!thrown) {
+            std::exception_ptr later = co_await end_of{work};
+            thrown = std::move(later);
         }
-        if (!crash) {
-            const std::exception_ptr thrown = co_await end_of{work};
-            if (thrown) crash = exit_reason::from_exception(thrown);
-        }
-        if (crash) {
+        if (thrown) {
             if (handled) note_last_message(*handled);
-            co_await end_server(core, *crash);
+            co_await end_server(core, exit_reason::from_exception(thrown));
         }
         m.done();
         end_orphans(core.genever_orphans);
