@@ -10,11 +10,6 @@ namespace genever {
 
 namespace detail {
 
-void forget_end(monitor_ref ref) noexcept {
-    demonitor(ref);
-    const message_ptr came_before = take_system_message(*current_process(), &is_down_of, &ref);
-}
-
 bool task_state_base::is_wanted() noexcept {
     spin_guard g{lock_};
     return !abandoned_;
@@ -54,7 +49,7 @@ void task_state_base::abandon() noexcept {
         p = begun_;
     }
     if (self() == owner) {
-        forget_end(ref);
+        demonitor(ref);
         if (linked && p) unlink(p);
     }
     if (p) exit(p, exit_kind::killed);

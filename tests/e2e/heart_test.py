@@ -214,7 +214,7 @@ class Restart(HeartTest):
 
     def test_a_launcher_that_ignores_the_ends_of_its_children_does_not_make_it_deaf(self):
         service = self.start(GENEVER_HEART_QUICK_MS=0,
-                             command=["/bin/sh", "-c", "trap '' CHLD; exec \"$0\"", os.environ["GENEVER_SHOWCASE"]])
+                             command=["env", "--ignore-signal=CHLD", os.environ["GENEVER_SHOWCASE"]])
         for _ in range(2):
             dead, _ = self.kill_service(service)
             self.assertNotEqual(self.service_pid(service, other_than=[dead]), dead)

@@ -168,9 +168,6 @@ child_spec task_spec(std::shared_ptr<Job> job) {
 /// The end of a task, by its owner's monitor; nothing: not by the deadline.
 task<std::optional<exit_reason>> await_end(monitor_ref ref, time_point deadline);
 
-/// In the owner: it hears no more of the end, not even when it has come already and lies in the mailbox.
-void forget_end(monitor_ref ref) noexcept;
-
 /// Which of several tasks has ended, and how; nothing: none by the deadline.
 struct some_end {
     std::uint64_t ref;
@@ -270,7 +267,7 @@ private:
         detail::require_owner(state_->owner, what);
     }
     void forget() noexcept {
-        if (state_ && self() == state_->owner) detail::forget_end(state_->ref);
+        if (state_ && self() == state_->owner) demonitor(state_->ref);
         state_.reset();
     }
     result take_result(const exit_reason& why) {
