@@ -376,25 +376,28 @@ TEST(Runtime, ManyProcessesOnSeveralWorkersAllEnd) {
     }
 }
 
-// Both are always ready, and never is any other: nobody but the monitor could wake the second worker.
+// A process that starts one other wakes no worker for it (decision 7), and both are always ready from then on: nobody but the
+// monitor could find out that there is work for two.
 TEST(Runtime, TwoProcessesThatOnlyYieldToEachOtherRunOnTwoWorkers) {
     runtime rt{{.workers = 2}};
     std::array<std::atomic<int>, 2> turns{};
     std::atomic<bool> apart{false};
-    rt.run([&]() -> task<> {
+    const auto take_turns = [&](std::size_t me) -> task<> {
         const auto deadline = std::chrono::steady_clock::now() + 20s;
-        for (std::size_t i = 0; i < 2; ++i)
-            spawn_monitor([&, i, deadline]() -> task<> {
-                for (;;) {
-                    if (apart || std::chrono::steady_clock::now() > deadline) co_return;
-                    ++turns[i];
-                    const int before = turns[1 - i];
-                    for (int looks = 0; looks < 1000; ++looks)
-                        if (turns[1 - i] != before) apart = true; // in the middle of a turn of this one
-                    co_await yield();
-                }
-            });
-        for (int i = 0; i < 2; ++i) co_await receive([](const down&) {});
+        for (;;) {
+            if (apart || std::chrono::steady_clock::now() > deadline) co_return;
+            ++turns[me];
+            const int before = turns[1 - me];
+            for (int looks = 0; looks < 1000; ++looks)
+                if (turns[1 - me] != before) apart = true; // in the middle of a turn of this one
+            co_await yield();
+        }
+    };
+    rt.run([&]() -> task<> {
+        co_await sleep_for(20ms); // the other worker has gone to sleep
+        spawn_monitor(take_turns, 1U);
+        co_await take_turns(0);
+        co_await receive([](const down&) {});
     });
     EXPECT_TRUE(apart);
 }
