@@ -21,7 +21,7 @@ help: ## list the targets
 deps: ## install the packages that building needs, where missing (apt)
 	@tools/install-deps.sh
 
-run: deps ## build and start the showcase service (PORT, GENEVER_WORKERS, LIMIT, WINDOW_MS)
+run: deps ## build and start the showcase service (PORT, GENEVER_WORKERS, LIMIT, WINDOW_MS, MAX_RESTARTS)
 	$(call build,dev,showcase)
 	@exec build/dev/examples/showcase
 

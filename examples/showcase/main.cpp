@@ -36,6 +36,7 @@ int main() {
                                               std::cout << "listening on http://" << address << ':' << port
                                                         << std::endl;
                                           }})}};
+        tree.max_restarts(s.max_restarts);
 
         run_options options;
         options.on_started = [routes = app.routes()](pid) -> task<> {

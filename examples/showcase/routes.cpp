@@ -3,12 +3,12 @@
 #include "rate_limiter.hpp"
 #include "siblings.hpp"
 #include "tree.hpp"
+#include "work.hpp"
 
 #include <genever/genever.hpp>
 #include <genever/net/address.hpp>
 
 #include <cstdlib>
-#include <ctime>
 #include <stdexcept>
 #include <string>
 
@@ -25,6 +25,9 @@ const server_ref<hit_counter> hits{"hit_counter"};
 const server_ref<heartbeat> heart{"heartbeat"};
 
 void ping(web::context& c) { c.json(200, {{"message", "pong"}}); }
+
+/// For a load balancer: that the service takes requests.
+void health(web::context& c) { c.json(200, {{"status", "up"}}); }
 
 void plaintext(web::context& c) { c.bytes(200, "text/plain", "Hello, World!"); }
 
@@ -63,6 +66,12 @@ struct limited {
         }
     }
 };
+
+/// Ends the rate limiter, whatever it is doing, and does not wait for its restart.
+void kill_limiter(web::context& c) {
+    exit(limiter.pid(), exit_kind::killed);
+    c.no_content();
+}
 
 /// Starts background work and waits for it. Its panic is its own.
 task<> process(web::context& c) {
@@ -103,24 +112,6 @@ void panic_stack(web::context& c) { c.json(200, {{"depth", recurse(deepest)}}); 
 
 /// Nor of this.
 void panic_abort(web::context&) { std::abort(); }
-
-std::int64_t cpu_microseconds() {
-    timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return t.tv_sec * 1'000'000LL + t.tv_nsec / 1000;
-}
-
-/// Burns CPU without a pause, as a computation would.
-void work(web::context& c) {
-    constexpr std::int64_t most = 10'000'000;
-    const auto us = c.query_as<std::int64_t>("us");
-    if (!us) return c.abort_with(us.error());
-    if (*us < 0 || *us > most) return c.abort_with(400, "us must be from 0 to 10000000");
-    const std::int64_t end = cpu_microseconds() + *us;
-    while (cpu_microseconds() < end) {
-    }
-    c.json(200, {{"us", *us}});
-}
 
 task<> echo(web::context& c) {
     auto body = co_await c.body();
@@ -187,10 +178,12 @@ web::router routes(std::uint64_t limit) {
     web::router app;
     app.use(web::logger(), web::recovery());
     app.get("/ping", ping).name("ping");
+    app.get("/health", health).name("health");
     app.get("/plaintext", plaintext).name("plaintext");
     app.get("/users/:id/posts/:pid", user_post).name("user_post");
     app.get("/hits/:ip", count_hit).name("count_hit");
     app.get("/limited", limited{limit}).name("limited");
+    app.post("/limited/kill", kill_limiter).name("kill_limiter");
     app.get("/process", process).name("process");
     app.get("/panic", panic).name("panic");
     app.get("/panic/segv", panic_segv).name("panic_segv");
@@ -199,8 +192,8 @@ web::router routes(std::uint64_t limit) {
     app.get("/panic/abort", panic_abort).name("panic_abort");
     app.post("/crash/:child", crash).name("crash");
     app.get("/tree", tree).name("tree");
-    app.get("/work", work).name("work");
     app.post("/echo", echo).name("echo");
+    add_work_routes(app);
     return app;
 }
 

@@ -29,6 +29,8 @@ struct settings {
     std::uint16_t port = static_cast<std::uint16_t>(number_from("PORT", 4000, 0, 65535));
     std::uint64_t limit = number_from("LIMIT", 100, 1, 1'000'000'000);
     std::uint64_t window_ms = number_from("WINDOW_MS", 60'000, 1, 86'400'000);
+    /// Within 5 seconds; one more, and the service gives up.
+    unsigned max_restarts = static_cast<unsigned>(number_from("MAX_RESTARTS", 3, 0, 1'000'000'000));
     std::uint64_t read_timeout_ms = number_from("GENEVER_READ_TIMEOUT_MS", 10'000, 1, 3'600'000);
 };
 

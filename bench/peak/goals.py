@@ -1,0 +1,176 @@
+"""What the report has to show of Genever, and whether it does."""
+
+import math
+
+from figures import number
+
+PING = "ping, 64 connections, one core"
+STORMS = ("10 % of the traffic", "50 % of the traffic", "100 % of the traffic")
+MOST_RESIDENT_MIB = 512
+MOST_SLOPE_KIB = 64
+NAMES = {"gin": "Gin", "otp": "OTP alone", "phoenix": "Phoenix", "bare_epoll": "bare epoll", "genever": "Genever"}
+PEERS = ("gin", "otp", "phoenix")
+
+
+class Goal:
+    """`met` is None where it has not been measured."""
+
+    def __init__(self, what, wanted, found, met, peers=""):
+        self.what, self.wanted, self.found, self.met, self.peers = what, wanted, found, met, peers
+
+    @property
+    def verdict(self):
+        return {True: "met", False: "missed", None: "not measured"}[self.met]
+
+
+def goals(results):
+    return [*per_cpu_second(results), *overload(results), *storm(results), *heavy_storm(results), *hogs(results),
+            *idle(results), *memory(results)]
+
+
+def known(*values):
+    return all(not math.isnan(value) for value in values)
+
+
+def peers_figures(results, scenario, cell, figure, unit=""):
+    told = [(NAMES[peer], results.median(scenario, cell, peer, figure)) for peer in PEERS]
+    return ", ".join(f"{name} {number(value)}{unit}" for name, value in told if known(value))
+
+
+def unmeasured(what, wanted):
+    return Goal(what, wanted, "–", None)
+
+
+def per_cpu_second(results):
+    own = results.median("steady", PING, "genever", "per_cpu_s")
+    for peer, least in (("gin", 2.4), ("otp", 4), ("phoenix", 10)):
+        what, wanted = f"`/ping`: requests a CPU second, one core, beside {NAMES[peer]}", f"≥ {least}×"
+        theirs = results.median("steady", PING, peer, "per_cpu_s")
+        if not known(own, theirs):
+            yield unmeasured(what, wanted)
+            continue
+        yield Goal(what, wanted, f"{own / theirs:.2f}×", own / theirs >= least,
+                   f"{number(own)} to {number(theirs)}")
+
+
+def overload(results):
+    for name in ("work", "pool"):
+        cell = f"{name} × 5"
+        served = results.median("overload", cell, "genever", "goodput")
+        share, p99 = f"`{name}`, 5 times overload: goodput", f"`{name}`, 5 times overload: p99 of what was served"
+        health = f"`{name}`, 5 times overload: the critical route's p99, none of them failed"
+        if not known(served):
+            yield from (unmeasured(share, "≥ 95 % of peak"), unmeasured(p99, "≤ 50 ms"), unmeasured(health, "≤ 50 ms"))
+            continue
+        peak = peak_of(results, name, "genever")
+        peers = [(NAMES[p], results.median("overload", cell, p, "goodput"), peak_of(results, name, p)) for p in PEERS]
+        yield Goal(share, "≥ 95 % of peak", f"{100 * served / peak:.1f} %", served >= 0.95 * peak,
+                   ", ".join(f"{peer} {100 * good / best:.1f} %" for peer, good, best in peers if known(good)))
+        for what, figure in ((p99, "p99_ms"), (health, "health_ms")):
+            found = results.median("overload", cell, "genever", figure)
+            failed = sum(results.values("overload", cell, "genever", "health_failed")) if figure == "health_ms" else 0
+            yield Goal(what, "≤ 50 ms", f"{number(found)} ms" + (f", {failed} failed" if failed else ""),
+                       found <= 50 and not failed, peers_figures(results, "overload", cell, figure, " ms"))
+
+
+def peak_of(results, name, stack):
+    """The most that a stack has served a second, in the closed loop or in any of the open ones."""
+    medians = [results.median("overload", cell, stack, "goodput") for cell in results.cells("overload")
+               if cell.startswith(name + " ")]
+    medians.append(results.median("overload", f"{name} × 5", stack, "capacity"))
+    return max((m for m in medians if known(m)), default=math.nan)
+
+
+def storm(results):
+    for cell in STORMS:
+        what, wanted = f"crash storm, {cell}: failed good requests", "0"
+        failed = results.values("crash storm", cell, "genever", "failed")
+        if not failed:
+            yield unmeasured(what, wanted)
+            continue
+        yield Goal(what, wanted, number(sum(failed)), sum(failed) == 0,
+                   peers_figures(results, "crash storm", cell, "failed"))
+
+
+def heavy_storm(results):
+    cell = "20,000 crashes a second"
+
+    def of(figure):
+        return results.median("crash storm", cell, "genever", figure)
+
+    def peers(figure, unit=""):
+        return peers_figures(results, "crash storm", cell, figure, unit)
+
+    rows = [("crashes", "≥ 18,000 a second", "crashes_per_s", lambda v: v >= 18_000, ""),
+            ("good requests served", "≥ 50 %", "kept", lambda v: v >= 50, " %"),
+            ("p99 of the good ones", "≤ 5 ms", "p99_ms", lambda v: v <= 5, " ms"),
+            ("connections dropped", "0", "dropped", lambda v: v == 0, ""),
+            ("crash reports written", "> 0", "reported_kib", lambda v: v > 0, " KiB")]
+    for title, wanted, figure, holds, unit in rows:
+        value = of(figure)
+        if not known(value):
+            yield unmeasured(f"{cell}: {title}", wanted)
+            continue
+        yield Goal(f"{cell}: {title}", wanted, number(value) + unit, holds(value), peers(figure, unit))
+
+
+def hogs(results):
+    for cell in ("burn", "block"):
+        what, wanted = f"among 8 hogs that {cell}: p99 of `/ping`", "≤ 5 ms"
+        found = results.median("hogs", cell, "genever", "p99_ms")
+        if not known(found):
+            yield unmeasured(what, wanted)
+            continue
+        yield Goal(what, wanted, f"{number(found)} ms", found <= 5, peers_figures(results, "hogs", cell, "p99_ms", " ms"))
+
+
+def idle(results):
+    cell = (results.cells("idle") or [""])[0]
+    own = results.median("idle", cell, "genever", "bytes")
+    for peer in PEERS:
+        what, wanted = f"an idle connection's memory, beside {NAMES[peer]}", "≤ a tenth"
+        theirs = results.median("idle", cell, peer, "bytes")
+        if not known(own, theirs):
+            yield unmeasured(what, wanted)
+            continue
+        yield Goal(what, wanted, f"1/{theirs / own:.1f}" if own > 0 else "nothing", own <= theirs / 10,
+                   f"{number(own)} to {number(theirs)} bytes")
+
+
+def memory(results):
+    what, wanted = "resident memory in every measurement", f"≤ {MOST_RESIDENT_MIB} MiB"
+    most = results.most("genever", "resident_mib")
+    if not most:
+        yield unmeasured(what, wanted)
+    else:
+        theirs = [(NAMES[peer], results.most(peer, "resident_mib")) for peer in PEERS]
+        yield Goal(what, wanted, f"{number(most[0])} MiB ({most[1]}, {most[2]})", most[0] <= MOST_RESIDENT_MIB,
+                   ", ".join(f"{name} {number(found[0])} MiB ({found[1]}, {found[2]})" for name, found in theirs if found))
+    cell = (results.cells("soak") or [""])[0]
+    what, wanted = "soak: memory's slope", f"≤ {MOST_SLOPE_KIB} KiB a minute"
+    found = results.median("soak", cell, "genever", "slope_kib")
+    if not known(found):
+        yield unmeasured(what, wanted)
+    else:
+        yield Goal(what, wanted, f"{number(found)} KiB a minute", found <= MOST_SLOPE_KIB,
+                   peers_figures(results, "soak", cell, "slope_kib"))
+
+
+def behind(results, scenarios, tolerance=0.05):
+    """Where a peer does better than Genever by more than the tolerance: (scenario, cell, figure, peer, own, theirs)."""
+    found = []
+    for scenario in scenarios:
+        for cell in results.cells(scenario.key):
+            for figure in scenario.figures:
+                own = results.median(scenario.key, cell, "genever", figure.key)
+                if not figure.better or not known(own):
+                    continue
+                rivals = [(results.median(scenario.key, cell, peer, figure.key), peer) for peer in PEERS]
+                rivals = [(value, peer) for value, peer in rivals if known(value)]
+                if not rivals:
+                    continue
+                best, peer = max(rivals) if figure.better == "more" else min(rivals)
+                worse = own < best * (1 - tolerance) if figure.better == "more" else own > best * (1 + tolerance)
+                if worse:
+                    found.append((scenario, cell, figure, peer, own, best))
+    return found

@@ -1,0 +1,184 @@
+"""The load: wrk for closed loops, vegeta for open ones, and what their outputs mean."""
+
+import contextlib
+import csv
+import io
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from measuring import Invalid  # noqa: E402
+
+# wrk's own report rounds its figures; this prints them exactly.
+WRK_DONE = """
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    'RESULT {"requests":%d,"us":%d,"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d,' ..
+    '"p50_us":%.1f,"p99_us":%.1f,"p999_us":%.1f}\\n',
+    summary.requests, summary.duration, e.connect, e.read, e.write, e.status, e.timeout,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+end
+"""
+ERROR_KINDS = ("connect", "read", "write", "status", "timeout")
+PIPELINE_DEPTH = 16
+
+
+def lua_string(text):
+    """A Lua string of exactly these bytes."""
+    return '"' + "".join(f"\\{byte:03d}" for byte in text.encode()) + '"'
+
+
+def wrk_script(method="GET", body=None, fields=None, pipeline=1, delay_ms=None):
+    """The script that makes wrk send these requests, `pipeline` at once, each connection pausing after each answer."""
+    lines = []
+    if method != "GET":
+        lines.append(f"wrk.method = {lua_string(method)}")
+    if body is not None:
+        lines.append(f"wrk.body = {lua_string(body)}")
+    for name, value in (fields or {}).items():
+        lines.append(f"wrk.headers[{lua_string(name)}] = {lua_string(value)}")
+    if pipeline > 1:
+        lines += ["init = function(args)", f"  batch = string.rep(wrk.format(), {pipeline})", "end",
+                  "request = function() return batch end"]
+    if delay_ms is not None:
+        lines.append(f"delay = function() return {delay_ms} end")
+    return "\n".join(lines) + WRK_DONE
+
+
+def read_wrk(output):
+    found = re.search(r"^RESULT (\{.*\})$", output, re.MULTILINE)
+    if not found:
+        raise Invalid(f"wrk told no result: {output[-500:]}")
+    result = json.loads(found.group(1))
+    result["requests_per_s"] = result["requests"] * 1e6 / result["us"]
+    result["errors"] = {kind: result[kind] for kind in ERROR_KINDS if result[kind]}
+    return result
+
+
+class Wrk:
+    """One run of wrk that has been started."""
+
+    def __init__(self, bench, port, path, seconds, connections, cores=None, **script):
+        self.seconds = seconds
+        file = bench.scratch / f"wrk-{bench.next_number()}.lua"
+        file.write_text(wrk_script(**script))
+        cores = bench.load_cores if cores is None else cores
+        self.process = subprocess.Popen(
+            ["taskset", "-c", ",".join(map(str, cores)), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s",
+             "--timeout", "10s", "-s", str(file), f"http://127.0.0.1:{port}{path}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def result(self):
+        output = finish(self.process, self.seconds + 30, "wrk")
+        return read_wrk(output)
+
+
+def finish(process, limit, what):
+    try:
+        output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Invalid(f"{what} has not ended after {limit} s") from None
+    if process.returncode != 0:
+        raise Invalid(f"{what} failed with {process.returncode}: {output[-500:]}")
+    return output
+
+
+def wrk(bench, server, path, seconds, connections, cores=None, **script):
+    """Runs wrk and gives what it has found."""
+    return Wrk(bench, server.port, path, seconds, connections, cores, **script).result()
+
+
+class Shot:
+    """One request of an open loop. Times are seconds: `due` and `end` from the first one's due time."""
+    __slots__ = ("due", "sent", "end", "status", "path", "error")
+
+    def __init__(self, due, sent, end, status, path, error):
+        self.due, self.sent, self.end, self.status, self.path, self.error = due, sent, end, status, path, error
+
+    @property
+    def latency(self):
+        """From when it was due, not from when it could be sent: corrected for coordinated omission."""
+        return self.end - self.due
+
+
+class Shots(list):
+    """The requests of an open loop in their order, and at which moment of the wall clock the first was due."""
+    began = 0.0
+
+    def lag(self):
+        """How late the load generator itself was."""
+        return [shot.sent - shot.due for shot in self]
+
+    def of(self, *paths):
+        return [shot for shot in self if shot.path in paths]
+
+
+def read_shots(text, rate):
+    """What `vegeta encode --to csv` has written of an attack at a constant rate."""
+    rows = []
+    for row in csv.reader(io.StringIO(text)):
+        # timestamp, code, latency, bytes out, bytes in, error, body, attack, sequence, method, url, headers
+        rows.append((int(row[8]), int(row[0]), int(row[2]), int(row[1]), row[10], row[5]))
+    shots = Shots()
+    if not rows:
+        return shots
+    rows.sort()
+    interval = 1e9 / rate
+    # The schedule begins where no request has been sent before it was due.
+    began = min(sent - number * interval for number, sent, _, _, _, _ in rows)
+    shots.began = began / 1e9
+    for number, sent, latency, status, url, error in rows:
+        path = re.sub(r"^https?://[^/]*", "", url)
+        shots.append(Shot(number * interval / 1e9, (sent - began) / 1e9, (sent + latency - began) / 1e9, status, path,
+                          error))
+    return shots
+
+
+class Attack:
+    """An open loop that has been started: `targets` are (method, path), taken in turn."""
+
+    def __init__(self, bench, port, targets, rate, seconds, timeout=1.0, body=None):
+        self.bench, self.rate, self.seconds, self.timeout = bench, max(1, round(rate)), seconds, timeout
+        number = bench.next_number()
+        self.output = bench.scratch / f"attack-{number}.bin"
+        file = bench.scratch / f"targets-{number}.txt"
+        lines = []
+        for method, path in targets:
+            lines.append(f"{method} http://127.0.0.1:{port}{path}")
+            if method == "POST" and body is not None:
+                body_file = bench.scratch / f"body-{number}.json"
+                body_file.write_text(body)
+                lines += ["Content-Type: application/json", f"@{body_file}"]
+            lines.append("")
+        file.write_text("\n".join(lines) + "\n")
+        self.process = subprocess.Popen(
+            ["taskset", "-c", ",".join(map(str, bench.load_cores)), str(bench.vegeta), "attack", f"-targets={file}",
+             f"-rate={self.rate}/1s", f"-duration={round(seconds * 1000)}ms", f"-timeout={round(timeout * 1000)}ms",
+             "-connections=12000", "-max-body=0", "-http2=false", f"-output={self.output}"],
+            env={**bench.env, "GOMAXPROCS": "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+
+    def shots(self):
+        """Waits for its end; all requests, those without an answer too (status 0)."""
+        finish(self.process, self.seconds + self.timeout + 60, "vegeta")
+        done = subprocess.run([str(self.bench.vegeta), "encode", "--to=csv", str(self.output)], capture_output=True,
+                              text=True, timeout=120, check=False)
+        if done.returncode != 0:
+            raise Invalid(f"vegeta encode failed: {done.stderr[-500:]}")
+        self.output.unlink()
+        return read_shots(done.stdout, self.rate)
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+
+
+def attack(bench, server, targets, rate, seconds, **more):
+    return Attack(bench, server.port, targets, rate, seconds, **more).shots()

@@ -1,0 +1,235 @@
+"""The scenarios of open loops: open loop, overload, hogs, slow clients, soak."""
+
+import contextlib
+import http.client
+import pathlib
+import socket
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from measuring import Invalid  # noqa: E402
+from alike import ORDER  # noqa: E402
+from closed_loop import MIB, Holder  # noqa: E402
+from figures import curve, quantiles, slope  # noqa: E402
+from load import Attack, attack, wrk  # noqa: E402
+from scenario import Figure, Scenario  # noqa: E402
+from serving import MemoryWatch, serving  # noqa: E402
+
+MS = 1e3
+PATIENCE = 1.0  # seconds after which a client gives up
+
+
+def capacity(bench, stack, path):
+    """What a stack serves of a path in a closed loop of 64 connections, a second; measured once a round."""
+    known = bench.capacities.setdefault((bench.round, stack.key), {})
+    if path not in known:
+        with serving(bench, stack) as server:
+            wrk(bench, server, path, 1, 64)
+            result = wrk(bench, server, path, bench.seconds, 64)
+        if result["requests"] == 0 or result["errors"]:
+            raise Invalid(f"{stack.title}: {result['requests']} requests of {path}, errors {result['errors']}")
+        known[path] = result["requests_per_s"]
+    return known[path]
+
+
+def latencies(shots):
+    return [shot.latency * MS for shot in shots]
+
+
+def lag_p99(shots):
+    return quantiles(shots.lag(), p99=0.99)["p99"] * MS
+
+
+class OpenLoop(Scenario):
+    key, title = "open loop", "Open loop"
+    WORK = "/work?us=100"
+    about = ("Requests of `/work?us=100` (100 µs of CPU each, so that one core of load can offer what one core of server can "
+             "serve) at a constant rate, whether or not earlier ones have been answered: 50, 80 and 95 % of what each stack "
+             "serves itself in a closed loop. Latency counts from the moment at which a request was due, so that a "
+             "server that stalls is charged for all who wait (no coordinated omission). The generator's own lateness "
+             "is in these figures, and shown beside them.")
+    figures = (Figure("offered", "offered/s"), Figure("p50_ms", "p50, ms", "less"), Figure("p99_ms", "p99, ms", "less"),
+               Figure("p999_ms", "p99.9, ms", "less"), Figure("max_ms", "max, ms", "less"),
+               Figure("failed", "failed", "less"), Figure("lag_ms", "generator late, p99, ms"))
+
+    def cells(self, bench):
+        return ["80 % of capacity"] if bench.quick else ["50 % of capacity", "80 % of capacity", "95 % of capacity"]
+
+    def measure(self, bench, stack, cell):
+        rate = capacity(bench, stack, self.WORK) * int(cell.split()[0]) / 100
+        with serving(bench, stack) as server:
+            attack(bench, server, [("GET", self.WORK)], rate / 2, 0.5)
+            shots = attack(bench, server, [("GET", self.WORK)], rate, bench.seconds + 2, timeout=5)
+        all_ms = latencies(shots)
+        return {
+            "offered": rate,
+            **quantiles(all_ms, p50_ms=0.5, p99_ms=0.99, p999_ms=0.999, max_ms=1),
+            "failed": sum(shot.status != 200 for shot in shots),
+            "lag_ms": lag_p99(shots),
+        }, {"latency_ms": curve(all_ms)}
+
+
+class Overload(Scenario):
+    key, title = "overload", "Overload"
+    PATHS = {"work": "/work?us=1000", "pool": "/pool"}
+    about = ("More than a stack can serve: 1, 2, 5 and 10 times what it serves itself in a closed loop, of `/work?us=1000` (a "
+             "millisecond of CPU) and of `/pool` (which waits for one of 8 places in a pool and holds it for 20 ms, as if for "
+             "a database connection: a handler that merely waited would have no capacity). Clients give up after a "
+             "second. Goodput counts the 200s that came before that; `health` is a route that has to answer at any load, asked "
+             "50 times a second meanwhile; the recovery is the time from the last request offered until one of the same kind "
+             "is answered within 100 ms again.")
+    figures = (Figure("offered", "offered/s"), Figure("goodput", "goodput/s", "more"),
+               Figure("goodput_share", "of its capacity", "more"),
+               Figure("p50_ms", "served: p50, ms", "less"), Figure("p99_ms", "served: p99, ms", "less"),
+               Figure("refused", "refused, % of offered"), Figure("refusal_ms", "time to a refusal, p99, ms", "less"),
+               Figure("lost", "no answer in time, % of offered", "less"),
+               Figure("health_ms", "health: p99, ms", "less"), Figure("health_failed", "health: failed", "less"),
+               Figure("resident_mib", "resident at most, MiB", "less"), Figure("recovery_s", "recovery, s", "less"),
+               Figure("lag_ms", "generator late, p99, ms"))
+    RECOVERY_LIMIT = 20
+
+    def cells(self, bench):
+        return [f"{name} × {times}" for name in self.PATHS for times in ((1, 5) if bench.quick else (1, 2, 5, 10))]
+
+    def measure(self, bench, stack, cell):
+        name, times = cell.split(" × ")
+        path = self.PATHS[name]
+        full = capacity(bench, stack, path)
+        seconds = bench.seconds + 2
+        with serving(bench, stack) as server, MemoryWatch(server) as memory:
+            warm = attack(bench, server, [("GET", path)], full / 4, 0.5)
+            if any(shot.status != 200 for shot in warm):
+                raise Invalid(f"{stack.title}: {path} fails at a quarter of its capacity")
+            load = Attack(bench, server.port, [("GET", path)], full * int(times), seconds, timeout=PATIENCE)
+            health = Attack(bench, server.port, [("GET", "/health")], 50, seconds, timeout=PATIENCE)
+            try:
+                load_ends = time.time() + seconds
+                # The clients' last second of patience is not waited for: whoever comes now wants to be served.
+                time.sleep(max(0.0, load_ends - time.time()))
+                recovery = self.recovery(server, path)
+                shots, probes = load.shots(), health.shots()
+            finally:
+                load.kill()
+                health.kill()
+        served = [shot for shot in shots if shot.status == 200]
+        refused = [shot for shot in shots if shot.status in (429, 503)]
+        window = (1.0, seconds)
+        goodput = sum(window[0] <= shot.end < window[1] for shot in served) / (window[1] - window[0])
+        return {
+            "capacity": full,
+            "offered": full * int(times),
+            "goodput": goodput,
+            "goodput_share": goodput / full,
+            **quantiles(latencies(served), p50_ms=0.5, p99_ms=0.99),
+            "refused": 100 * len(refused) / len(shots),
+            "refusal_ms": quantiles(latencies(refused), p99=0.99)["p99"],
+            "lost": 100 * (len(shots) - len(served) - len(refused)) / len(shots),
+            "health_ms": quantiles([shot.latency * MS if shot.status == 200 else PATIENCE * MS for shot in probes],
+                                   p99=0.99)["p99"],
+            "health_failed": sum(shot.status != 200 for shot in probes),
+            "resident_mib": memory.most() / MIB,
+            "recovery_s": recovery,
+            "lag_ms": lag_p99(shots),
+        }, {"latency_ms": curve(latencies(served))}
+
+    def recovery(self, server, path):
+        """Seconds until an answer comes within 100 ms."""
+        began = time.monotonic()
+        while time.monotonic() - began < self.RECOVERY_LIMIT:
+            asked = time.monotonic()
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=0.5)
+            try:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                response.read()
+                if response.status == 200 and time.monotonic() - asked < 0.1:
+                    return asked - began
+            except (OSError, http.client.HTTPException):
+                pass
+            finally:
+                connection.close()
+            time.sleep(0.01)
+        return float(self.RECOVERY_LIMIT)
+
+
+class Hogs(Scenario):
+    key, title = "hogs", "Hogs"
+    about = ("8 requests that keep their thread for 5 seconds each, by computing (`burn`) or by a call that blocks (`block`), on a "
+             "server of one worker on one core; `/ping` meanwhile, 500 times a second. While 8 of them compute, a "
+             "ninth of the core is what fairness has to give.")
+    figures = (Figure("p50_ms", "/ping: p50, ms", "less"), Figure("p99_ms", "p99, ms", "less"),
+               Figure("max_ms", "max, ms", "less"), Figure("failed", "failed", "less"),
+               Figure("resident_mib", "resident at most, MiB", "less"))
+    RATE, HOGS = 500, 8
+
+    def cells(self, bench):
+        return ["burn", "block"]
+
+    def measure(self, bench, stack, cell):
+        with serving(bench, stack) as server, MemoryWatch(server) as memory, contextlib.ExitStack() as hogs:
+            attack(bench, server, [("GET", "/ping")], self.RATE, 0.5)
+            for _ in range(self.HOGS):
+                hog = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+                hogs.enter_context(hog)
+                hog.sendall(f"GET /hog?ms=5000&how={cell} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            time.sleep(0.3)
+            shots = attack(bench, server, [("GET", "/ping")], self.RATE, min(4.0, bench.seconds + 1), timeout=10)
+        ms = latencies(shots)
+        return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
+                "failed": sum(shot.status != 200 for shot in shots),
+                "resident_mib": memory.most() / MIB}, {"latency_ms": curve(ms)}
+
+
+class SlowClients(Scenario):
+    key, title = "slow clients", "Slow clients"
+    COUNT, RATE = 5_000, 2_000
+    about = (f"{COUNT:,} connections: half of them send a byte of a request each second, half have asked for 400 answers and read a "
+             f"byte each second. Their neighbours ask for `/ping` {RATE:,} times a second.")
+    figures = (Figure("p50_ms", "neighbours: p50, ms", "less"), Figure("p99_ms", "p99, ms", "less"),
+               Figure("failed", "failed", "less"), Figure("resident_mib", "resident at most, MiB", "less"),
+               Figure("closed", "closed by the server"))
+
+    def cells(self, bench):
+        return [f"{self.COUNT:,} connections"]
+
+    def measure(self, bench, stack, cell):
+        with serving(bench, stack) as server, MemoryWatch(server) as memory:
+            with Holder(bench, server, "slow", self.COUNT) as holder:
+                time.sleep(1)
+                shots = attack(bench, server, [("GET", "/ping")], self.RATE, bench.seconds + 1, timeout=5)
+                closed = holder.closed()
+        ms = latencies(shots)
+        return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99), "failed": sum(shot.status != 200 for shot in shots),
+                "resident_mib": memory.most() / MIB, "closed": closed}, {}
+
+
+class Soak(Scenario):
+    key, title = "soak", "Soak"
+    RATE = 1_000
+    TARGETS = [("GET", "/ping"), ("GET", "/users/42/posts/first-post"), ("POST", "/orders"), ("GET", "/work?us=100"),
+               ("GET", "/plaintext"), ("GET", "/limited"), ("GET", "/ping"), ("GET", "/wait?ms=20"),
+               ("GET", "/ping"), ("GET", "/panic")]
+    about = (f"{RATE:,} requests a second of everything, one in ten of them a handler that crashes, for 10 minutes (`--soak`). The "
+             "slope is the least-squares line through the resident memory of the last three quarters.")
+    figures = (Figure("slope_kib", "memory's slope, KiB a minute", "less"),
+               Figure("resident_mib", "resident at most, MiB", "less"), Figure("failed", "wrong answers", "less"),
+               Figure("p99_ms", "p99, ms", "less"))
+
+    def cells(self, bench):
+        return [f"{bench.soak_seconds:,.0f} s"]
+
+    def measure(self, bench, stack, cell):
+        with serving(bench, stack) as server, MemoryWatch(server) as memory:
+            shots = attack(bench, server, self.TARGETS, self.RATE, bench.soak_seconds, timeout=5, body=ORDER)
+            runs = server.runs()
+        wrong = sum(shot.status != (500 if shot.path == "/panic" else 200) for shot in shots)
+        if not runs:
+            raise Invalid(f"{stack.title} has ended during the soak")
+        points = [(t / 60, size / 1024) for t, size in memory.points if t > bench.soak_seconds / 4]
+        return {"slope_kib": slope(points), "resident_mib": memory.most() / MIB, "failed": wrong,
+                "p99_ms": quantiles(latencies(shots), p99=0.99)["p99"]}, {
+                    "resident_mib": [[round(t, 1), size / MIB] for t, size in memory.points[::max(
+                        1, len(memory.points) // 300)]]}
+
+

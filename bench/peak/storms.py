@@ -1,0 +1,187 @@
+"""The scenarios of crashes: crash storm, state crash."""
+
+import pathlib
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from measuring import Invalid  # noqa: E402
+from closed_loop import MIB  # noqa: E402
+from figures import over_time, quantiles  # noqa: E402
+from load import Attack, Wrk, attack  # noqa: E402
+from open_loop import MS, latencies  # noqa: E402
+from scenario import Figure, Scenario  # noqa: E402
+from serving import MemoryWatch, serving  # noqa: E402
+
+PAUSE_MS = 10  # of each of wrk's connections between two crashes
+STEP = 0.1     # seconds, of the rate over time
+
+
+class Restarter:
+    """What a process manager does for a program that ends: starts it again, at once."""
+
+    def __init__(self, server):
+        self.server = server
+        self.restarts = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def _watch(self):
+        while not self._done.wait(0.001):
+            if not self.server.runs():
+                self.restarts += 1
+                try:
+                    self.server.start()
+                except Invalid:
+                    return
+
+    def __exit__(self, *_):
+        self._done.set()
+        self._thread.join()
+
+
+class CrashStorm(Scenario):
+    key, title = "crash storm", "Crash storm"
+    TOTAL = 6_000
+    # good requests a second, crashes a second, what crashes
+    CELLS = {
+        "10 % of the traffic": (5_400, 600, "/panic"),
+        "50 % of the traffic": (3_000, 3_000, "/panic"),
+        "100 % of the traffic": (200, 6_000, "/panic"),
+        "20,000 crashes a second": (5_000, 20_000, "/panic"),
+        "null dereference": (5_000, 1_000, "/panic/segv"),
+        "panic in a goroutine": (5_000, 1, "/panic/goroutine"),
+    }
+    about = (f"Handlers crash at 10, 50 and 100 % of {TOTAL:,} requests a second (beside the last, 200 good ones, to see what "
+             "becomes of them), and 20,000 times a second beside 5,000 good requests. The good ones are `/ping` in an open "
+             "loop, before, during and after the storm; the crashes come over connections of their own, paced, and may fall "
+             "short of what was asked for where a stack does not manage them. Each stack reports its crashes "
+             "as it does by default, into a file. For Genever also a null dereference, 1,000 times a second; for Gin also "
+             "a panic in a bare goroutine, once a second, which ends the program: it is started again at once, "
+             "as a process manager would.")
+    figures = (Figure("crashes_per_s", "crashes/s"), Figure("good_offered", "good requests offered/s"),
+               Figure("failed", "good: failed", "less"), Figure("kept", "good: served, %", "more"),
+               Figure("calm_p99_ms", "p99 before, ms", "less"), Figure("p99_ms", "p99 in the storm, ms", "less"),
+               Figure("max_ms", "max, ms", "less"), Figure("dropped", "connections dropped", "less"),
+               Figure("reported_kib", "reported, KiB"), Figure("resident_mib", "resident at most, MiB", "less"),
+               Figure("restarts", "program restarts", "less"))
+
+    def cells(self, bench):
+        return [cell for cell in self.CELLS if not bench.quick or cell != "10 % of the traffic"]
+
+    def takes(self, stack, cell):
+        if cell == "null dereference":
+            return stack.key == "genever"
+        if cell == "panic in a goroutine":
+            return stack.key == "gin"
+        return stack.routes is None
+
+    def measure(self, bench, stack, cell):
+        good_rate, crash_rate, crash_path = self.CELLS[cell]
+        storm = max(2, bench.seconds)
+        begin = 1.5
+        seconds = begin + storm + 1.5
+        with serving(bench, stack) as server, MemoryWatch(server) as memory, Restarter(server) as restarter:
+            attack(bench, server, [("GET", "/ping")], good_rate, 0.5)
+            good = Attack(bench, server.port, [("GET", "/ping")], good_rate, seconds, timeout=2)
+            try:
+                time.sleep(begin)
+                began = time.time()
+                if crash_path == "/panic/goroutine":
+                    result = self.bare_panics(bench, server, storm)
+                else:
+                    # A connection is back after its pause and, wrk's timers being what they are, half a millisecond.
+                    connections = max(1, round(crash_rate * (PAUSE_MS + 0.5) / 1e3))
+                    result = Wrk(bench, server.port, crash_path, storm, connections, delay_ms=PAUSE_MS).result()
+                ended = time.time()
+                shots = good.shots()
+            finally:
+                good.kill()
+            reported = server.log.stat().st_size
+            runs = server.runs()
+        if not runs and crash_path != "/panic/goroutine":
+            raise Invalid(f"{stack.title}: ended in the storm with {server.process.returncode}: {server.tail()}")
+        first, last = began - shots.began, ended - shots.began
+        before = [shot for shot in shots if shot.due < first]
+        during = [shot for shot in shots if first <= shot.due < last]
+        served = [shot for shot in during if shot.status == 200]
+        failed = len(during) - len(served)
+        # wrk counts as errors what it could not read or write, or had to connect for; a 500 is what was asked for.
+        dropped = sum(result[kind] for kind in ("connect", "read", "write")) + sum(shot.status == 0 for shot in during)
+        return {
+            "crashes_per_s": result["requests_per_s"],
+            "good_offered": good_rate,
+            "failed": failed,
+            "kept": 100 * len(served) / max(1, len(during)),
+            "calm_p99_ms": quantiles(latencies(before), p99=0.99)["p99"],
+            **quantiles(latencies(served), p99_ms=0.99, max_ms=1),
+            "dropped": dropped,
+            "reported_kib": reported / 1024,
+            "resident_mib": memory.most() / MIB,
+            "restarts": restarter.restarts,
+        }, {"good_per_s": over_time([shot.end for shot in shots if shot.status == 200], 0, seconds, STEP),
+            "storm": [[round(first, 3), 1], [round(last, 3), 0]]}
+
+    def bare_panics(self, bench, server, seconds):
+        """One a second: each ends the program."""
+        shots = attack(bench, server, [("GET", "/panic/goroutine")], 1, seconds, timeout=1)
+        return {"requests_per_s": len(shots) / seconds, "connect": 0, "read": 0, "write": 0}
+
+
+class StateCrash(Scenario):
+    key, title = "state crash", "State crash"
+    RATE, KILLS = 2_000, 100
+    about = (f"The rate limiter, a process (in Gin a goroutine under a loop that recovers it) that every request of `/limited` asks, "
+             f"is killed {KILLS} times a second under {RATE:,} requests a second. Lost are those that were not answered "
+             "with 200; the next right answer is counted from the kill, among the requests that came after it.")
+    figures = (Figure("kills", "kills"), Figure("lost", "requests lost", "less"), Figure("lost_share", "of all, %", "less"),
+               Figure("next_p50_ms", "next right answer: p50, ms", "less"), Figure("next_max_ms", "max, ms", "less"),
+               Figure("p99_ms", "p99 meanwhile, ms", "less"), Figure("resident_mib", "resident at most, MiB", "less"))
+
+    def cells(self, bench):
+        return [f"{self.KILLS} kills a second"]
+
+    def measure(self, bench, stack, cell):
+        seconds = bench.seconds + 1
+        with serving(bench, stack) as server, MemoryWatch(server) as memory:
+            attack(bench, server, [("GET", "/limited")], self.RATE, 0.5)
+            load = Attack(bench, server.port, [("GET", "/limited")], self.RATE, seconds + 1, timeout=2)
+            try:
+                time.sleep(0.5)
+                kills = attack(bench, server, [("POST", "/limited/kill")], self.KILLS, seconds, timeout=2)
+                shots = load.shots()
+            finally:
+                load.kill()
+            if not server.runs():
+                raise Invalid(f"{stack.title}: has ended with {server.process.returncode}: {server.tail()}")
+        done = [kill for kill in kills if kill.status == 204]
+        if len(done) < len(kills) * 0.9:
+            raise Invalid(f"{stack.title}: {len(kills) - len(done)} of {len(kills)} kills failed")
+        offset = kills.began - shots.began
+        waits = next_right([(kill.sent + offset) for kill in done], shots)
+        lost = [shot for shot in shots if shot.status != 200]
+        return {"kills": len(done), "lost": len(lost), "lost_share": 100 * len(lost) / len(shots),
+                **quantiles([wait * MS for wait in waits], next_p50_ms=0.5, next_max_ms=1),
+                **quantiles(latencies(shots), p99_ms=0.99), "resident_mib": memory.most() / MIB}, {}
+
+
+def next_right(moments, shots):
+    """For each moment, how long until the first right answer to a request that was sent after it."""
+    right = sorted((shot.sent, shot.end) for shot in shots if shot.status == 200)
+    # From the back: the earliest end among all that were sent from here on.
+    earliest, ends = float("inf"), [0.0] * len(right)
+    for place in range(len(right) - 1, -1, -1):
+        earliest = min(earliest, right[place][1])
+        ends[place] = earliest
+    waits, place = [], 0
+    for moment in sorted(moments):
+        while place < len(right) and right[place][0] < moment:
+            place += 1
+        if place < len(right):
+            waits.append(ends[place] - moment)
+    return waits
