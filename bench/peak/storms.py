@@ -47,18 +47,18 @@ class Restarter:
 
 class CrashStorm(Scenario):
     key, title = "crash storm", "Crash storm"
-    TOTAL = 6_000
+    TOTAL = 4_000
     # good requests a second, crashes a second, what crashes
     CELLS = {
-        "10 % of the traffic": (5_400, 600, "/panic"),
-        "50 % of the traffic": (3_000, 3_000, "/panic"),
-        "100 % of the traffic": (200, 6_000, "/panic"),
-        "20,000 crashes a second": (5_000, 20_000, "/panic"),
-        "null dereference": (5_000, 1_000, "/panic/segv"),
-        "panic in a goroutine": (5_000, 1, "/panic/goroutine"),
+        "10 % of the traffic": (3_600, 400, "/panic"),
+        "50 % of the traffic": (2_000, 2_000, "/panic"),
+        "100 % of the traffic": (200, 4_000, "/panic"),
+        "20,000 crashes a second": (3_000, 20_000, "/panic"),
+        "null dereference": (3_000, 1_000, "/panic/segv"),
+        "panic in a goroutine": (3_000, 1, "/panic/goroutine"),
     }
     about = (f"Handlers crash at 10, 50 and 100 % of {TOTAL:,} requests a second (beside the last, 200 good ones, to see what "
-             "becomes of them), and 20,000 times a second beside 5,000 good requests. The good ones are `/ping` in an open "
+             "becomes of them), and 20,000 times a second beside 3,000 good requests. The good ones are `/ping` in an open "
              "loop, before, during and after the storm; the crashes come over connections of their own, paced, and may fall "
              "short of what was asked for where a stack does not manage them. Each stack reports its crashes "
              "as it does by default, into a file. For Genever also a null dereference, 1,000 times a second; for Gin also "
