@@ -140,10 +140,16 @@ def read_shots(text, rate):
     return shots
 
 
-class Attack:
-    """An open loop that has been started: `targets` are (method, path), taken in turn."""
+WORKERS = 256
+# More at once than a listener's backlog holds would measure how often SYNs are sent again.
+MOST_WORKERS = 4096
 
-    def __init__(self, bench, port, targets, rate, seconds, timeout=1.0, body=None):
+
+class Attack:
+    """An open loop that has been started: `targets` are (method, path), taken in turn. At most `workers` requests are under way
+    at once; where those do not suffice a request is sent late, which its latency counts."""
+
+    def __init__(self, bench, port, targets, rate, seconds, timeout=1.0, body=None, workers=WORKERS):
         self.bench, self.rate, self.seconds, self.timeout = bench, max(1, round(rate)), seconds, timeout
         number = bench.next_number()
         self.output = bench.scratch / f"attack-{number}.bin"
@@ -160,7 +166,7 @@ class Attack:
         self.process = subprocess.Popen(
             ["taskset", "-c", ",".join(map(str, bench.load_cores)), str(bench.vegeta), "attack", f"-targets={file}",
              f"-rate={self.rate}/1s", f"-duration={round(seconds * 1000)}ms", f"-timeout={round(timeout * 1000)}ms",
-             "-connections=12000", "-max-body=0", "-http2=false", f"-output={self.output}"],
+             f"-workers={workers}", f"-max-workers={workers}", f"-connections={workers}", "-max-body=0", "-http2=false", f"-output={self.output}"],
             env={**bench.env, "GOMAXPROCS": "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True)
 

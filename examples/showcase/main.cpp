@@ -32,6 +32,7 @@ int main() {
                                           .handler = app,
                                           .header_timeout = std::chrono::milliseconds{s.read_timeout_ms},
                                           .body_timeout = std::chrono::milliseconds{s.read_timeout_ms},
+                                          .backlog = 4096, // as Go's servers, for bursts of new clients
                                           .on_listening = [](const std::string& address, std::uint16_t port) {
                                               std::cout << "listening on http://" << address << ':' << port
                                                         << std::endl;

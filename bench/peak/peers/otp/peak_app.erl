@@ -13,7 +13,7 @@ start(_Type, _Arguments) ->
     peak_work:calibrate(),
     {ok, Listener} = gen_tcp:listen(number("PORT", 4003),
                                     [binary, {packet, raw}, {active, false}, {reuseaddr, true}, {nodelay, true},
-                                     {backlog, 1024}]),
+                                     {backlog, 4096}]),
     peak_sup:start_link(Listener).
 
 stop(_State) ->
