@@ -1,7 +1,7 @@
 # Everything a developer does, one word each. `make help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help deps run build test test-asan test-tsan test-clang fuzz format check-format check-layers bench \
-    bench-peers bench-otp bench-http bench-router install clean
+    bench-peers bench-otp bench-http bench-router peak install clean
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -103,6 +103,13 @@ bench-router: ## measure the router beside Gin's; writes docs/performance.md
 	@tools/install-deps.sh --bench --bench-peers
 	$(call build,dev,bench_router)
 	@python3 bench/router/run.py --write
+
+# more options: make peak PEAK='--quick', '--only overload,hogs', '--stacks genever,gin', '--soak', '--write'
+PEAK ?=
+peak: ## compare Genever with Gin, OTP and Phoenix, scenario by scenario; build/peak/report.html
+	@tools/install-deps.sh --peak
+	$(call build,dev,showcase bare_epoll)
+	@python3 -B bench/peak/run.py $(PEAK)
 
 install: build ## install the libraries and the CMake package under PREFIX
 	cmake --install build/dev --prefix $(PREFIX)

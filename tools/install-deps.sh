@@ -2,13 +2,15 @@
 # Installs the Debian 12 packages that building needs, as root or through sudo. Quick when nothing is missing: apt is
 # then not run at all.
 #
-#   tools/install-deps.sh [--clang] [--format] [--bench] [--bench-peers] [--fuzz]
+#   tools/install-deps.sh [--clang] [--format] [--bench] [--bench-peers] [--peak] [--fuzz]
 #
 #   --clang   also the second compiler, for `make test-clang`
 #   --format  also clang-format, for `make format`
 #   --bench   also Google Benchmark and the load generator, for `make bench` and `make bench-http`
 #   --bench-peers  also Go (unless there is one), Erlang and CAF, for `make bench-peers`; one that cannot be had is
 #             said and left out
+#   --peak    also the load generators and, where they can be had, the peers of `make peak`: Go, Erlang with its JSON
+#             library (Gin needs a newer Go, and Phoenix a newer Elixir, than Debian 12 has: they are looked for, not installed)
 #   --fuzz    also Clang's fuzzing library, for `make fuzz`
 set -euo pipefail
 
@@ -25,6 +27,11 @@ for argument in "$@"; do
         --bench) packages+=(libbenchmark-dev wrk) ;;
         --bench-peers)
             optional+=(erlang-base libcaf-dev)
+            command -v go >/dev/null || optional+=(golang-go)
+            ;;
+        --peak)
+            packages+=(wrk)
+            optional+=(erlang-base erlang-jiffy)
             command -v go >/dev/null || optional+=(golang-go)
             ;;
         --fuzz) packages+=(libclang-rt-19-dev) ;;

@@ -1,0 +1,354 @@
+"""What stands between the tools' outputs and the report: parsing, figures, goals, the page. Nothing is run or timed."""
+
+import html.parser
+import json
+import math
+import pathlib
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+import alike
+import closed_loop
+import figures
+import goals
+import load
+import open_loop
+import plots
+import report
+import run
+import stacks
+import storms
+from measuring import Invalid
+from results import Results
+
+MS = 1_000_000  # nanoseconds
+
+
+def attack_row(sent, code, latency, sequence, path="/ping", error=""):
+    return f"{sent},{code},{latency},0,18,{error},,,{sequence},GET,http://127.0.0.1:4000{path},"
+
+
+class Vegeta(unittest.TestCase):
+    def test_latency_counts_from_when_a_request_was_due(self):
+        began = 1_700_000_000 * 10**9
+        # 100 a second; the generator stalls, so that the third and fourth go out late, and together.
+        rows = [attack_row(began, 200, 1 * MS, 0), attack_row(began + 10 * MS, 200, 2 * MS, 1),
+                attack_row(began + 70 * MS, 200, 1 * MS, 2), attack_row(began + 70 * MS, 200, 1 * MS, 3)]
+        shots = load.read_shots("\n".join(rows), 100)
+        self.assertEqual([round(shot.latency * 1000) for shot in shots], [1, 2, 51, 41])
+        self.assertEqual([round(lag * 1000) for lag in shots.lag()], [0, 0, 50, 40])
+        self.assertEqual(shots.began, 1_700_000_000)
+
+    def test_a_first_request_that_goes_out_late_is_late(self):
+        began = 10**18
+        rows = [attack_row(began + 30 * MS, 200, MS, 0), attack_row(began + 30 * MS, 200, MS, 1),
+                attack_row(began + 30 * MS, 200, MS, 2), attack_row(began + 30 * MS, 200, MS, 3)]
+        self.assertEqual([round(shot.latency * 1000) for shot in load.read_shots("\n".join(rows), 100)], [31, 21, 11, 1])
+
+    def test_requests_may_be_told_in_any_order_and_keep_their_path_and_fate(self):
+        began = 10**18
+        rows = [attack_row(began + 10 * MS, 0, 5 * MS, 1, "/b?x=1", '"dial tcp, refused"'), attack_row(began, 503, MS, 0, "/a")]
+        shots = load.read_shots("\n".join(rows), 100)
+        self.assertEqual([(shot.path, shot.status, shot.error) for shot in shots],
+                         [("/a", 503, ""), ("/b?x=1", 0, "dial tcp, refused")])
+        self.assertEqual([shot.path for shot in shots.of("/a")], ["/a"])
+
+    def test_no_requests_are_no_shots(self):
+        self.assertEqual(load.read_shots("", 100), [])
+
+
+class Wrk(unittest.TestCase):
+    RESULT = ('RESULT {"requests":1000,"us":500000,"connect":0,"read":2,"write":0,"status":7,"timeout":0,'
+              '"p50_us":1.0,"p99_us":2.0,"p999_us":3.0}')
+
+    def test_the_result_line_is_found_among_the_others(self):
+        result = load.read_wrk(f"Running 1s test\n  2 threads\n{self.RESULT}\nmore\n")
+        self.assertEqual(result["requests_per_s"], 2000)
+        self.assertEqual(result["errors"], {"read": 2, "status": 7})
+
+    def test_without_a_result_the_run_is_invalid(self):
+        with self.assertRaises(Invalid):
+            load.read_wrk("unable to connect")
+
+    def test_lua_strings_hold_any_byte(self):
+        self.assertEqual(load.lua_string('a"\n\u00e9'), '"\\097\\034\\010\\195\\169"')
+
+    def test_a_pipeline_is_sent_at_once(self):
+        script = load.wrk_script(pipeline=16)
+        self.assertIn("string.rep(wrk.format(), 16)", script)
+        self.assertIn("done = function", script)
+
+
+class Figures(unittest.TestCase):
+    def test_quantiles_are_values_that_occurred(self):
+        values = list(range(1, 101))
+        self.assertEqual([figures.quantile(values, q) for q in (0, 0.5, 0.99, 1)], [1, 50, 99, 100])
+        self.assertTrue(math.isnan(figures.quantile([], 0.5)))
+
+    def test_a_curve_ends_where_there_are_no_values_to_tell(self):
+        points = figures.curve(range(1000))
+        self.assertEqual(points[0][1], 0)
+        self.assertLessEqual(max(q for q, _ in points), 0.999)
+        self.assertEqual(figures.curve([]), [])
+
+    def test_rates_over_time_count_each_moment_once(self):
+        points = figures.over_time([0.0, 0.05, 0.1, 0.25, 0.9], 0, 0.3, 0.1)
+        self.assertEqual([rate for _, rate in points], [20, 10, 10])
+
+    def test_the_slope_of_a_line_is_its_slope(self):
+        self.assertAlmostEqual(figures.slope([(0, 5), (1, 7), (3, 11)]), 2)
+        self.assertTrue(math.isnan(figures.slope([(1, 1)])))
+
+    def test_a_spread_says_a_single_value_once(self):
+        self.assertEqual(figures.spread([2.0, 1.0, 3.0]), "2.00 (1.00–3.00)")
+        self.assertEqual(figures.spread([5, 5]), "5.00")
+        self.assertEqual(figures.spread([math.nan]), "–")
+
+
+class NextRight(unittest.TestCase):
+    def test_counts_from_the_kill_to_the_first_end_among_those_sent_after_it(self):
+        shots = [load.Shot(0, 0.0, 0.9, 200, "/", ""), load.Shot(0, 1.1, 1.5, 200, "/", ""),
+                 load.Shot(0, 1.2, 1.3, 200, "/", ""), load.Shot(0, 1.05, 1.06, 500, "/", "")]
+        waits = storms.next_right([1.0], shots)
+        self.assertEqual([round(wait, 3) for wait in waits], [0.3])
+
+    def test_a_kill_after_which_nothing_was_asked_has_no_answer(self):
+        self.assertEqual(storms.next_right([2.0], [load.Shot(0, 1, 1.1, 200, "/", "")]), [])
+
+
+class Alike(unittest.TestCase):
+    class Response:
+        def __init__(self, status, kind):
+            self.status, self.kind = status, kind
+
+        def getheader(self, _name):
+            return self.kind
+
+    def content(self, status, kind, body):
+        return alike.content(self.Response(status, kind), body)
+
+    def test_json_is_the_same_in_any_order_but_not_with_more_bytes(self):
+        one = self.content(200, "application/json; charset=utf-8", b'{"a":1,"b":2}')
+        self.assertEqual(one, self.content(200, "application/json", b'{"b":2,"a":1}'))
+        self.assertNotEqual(one, self.content(200, "application/json", b'{"b":2, "a":1}'))
+        self.assertNotEqual(one, self.content(200, "application/json", b'{"a":1,"b":3}'))
+
+    def test_status_and_media_type_count(self):
+        one = self.content(200, "text/plain", b"x")
+        self.assertNotEqual(one, self.content(201, "text/plain", b"x"))
+        self.assertNotEqual(one, self.content(200, "application/json", b"x"))
+        self.assertEqual(self.content(204, None, b""), self.content(204, "text/plain", b""))
+
+    def test_the_order_has_4_kb_and_nothing_that_encoders_escape_differently(self):
+        self.assertEqual(len(alike.ORDER), 4096)
+        self.assertFalse(set("<>&/\\'") & set(alike.ORDER.replace("\\/", "")))
+        self.assertTrue(alike.ORDER.isascii())
+        self.assertEqual(json.dumps(json.loads(alike.ORDER), separators=(",", ":")), alike.ORDER)
+
+    def test_what_is_measured_has_been_compared(self):
+        compared = {path for _, path, _ in alike.QUESTIONS}
+        for path, _ in closed_loop.WORKLOADS.values():
+            self.assertIn(path, compared)
+        for path in ("/pool", "/health", "/limited", open_loop.OpenLoop.WORK):
+            self.assertIn(path, compared)
+
+
+def made_up(better=True):
+    """Results of one round: Genever's good or bad, the peers' as they may be."""
+    results = Results()
+
+    def add(scenario, cell, genever, gin, otp):
+        for stack, values in (("genever", genever), ("gin", gin), ("otp", otp)):
+            results.add(scenario, cell, stack, 0, values, {})
+
+    add("steady", goals.PING, {"per_cpu_s": 120_000 if better else 60_000, "resident_mib": 10 if better else 700,
+                               "p99_us": 500.0, "others": 0.0},
+        {"per_cpu_s": 40_000, "resident_mib": 20, "p99_us": 900.0, "others": 0.0},
+        {"per_cpu_s": 30_000, "resident_mib": 60, "p99_us": math.nan, "others": 0.0})
+    for name in ("work", "pool"):
+        for times, share in ((1, 1.0), (5, 0.99 if better else 0.5)):
+            add("overload", f"{name} × {times}",
+                {"goodput": 1000 * share, "goodput_share": share, "capacity": 1000, "p99_ms": 30 if better else 80,
+                 "health_ms": 5, "health_failed": 0 if better else 2},
+                {"goodput": 100, "goodput_share": 0.1, "capacity": 1000, "p99_ms": 900, "health_ms": 900, "health_failed": 9},
+                {"goodput": 0, "goodput_share": 0.0, "capacity": 900, "p99_ms": math.nan, "health_ms": 1000,
+                 "health_failed": 9})
+    for cell in (*goals.STORMS, "20,000 crashes a second"):
+        values = {"failed": 0 if better else 1, "kept": 100.0, "p99_ms": 3.0, "dropped": 0, "reported_kib": 9.0,
+                  "crashes_per_s": 19_500 if better else 9_000, "good_offered": 3000}
+        add("crash storm", cell, values, values, values)
+        results.samples[-1]["series"] = {"good_per_s": [[0.05, 3000.0], [0.15, 2900.0], [0.25, 3000.0]],
+                                         "storm": [[0.1, 1], [0.2, 0]]}
+    for cell in ("burn", "block"):
+        add("hogs", cell, {"p99_ms": 2.0 if better else 9.0}, {"p99_ms": 200.0}, {"p99_ms": 3.0})
+    add("idle", "10,000 connections", {"bytes": 900 if better else 9_000}, {"bytes": 20_000}, {"bytes": 11_000})
+    return results
+
+
+class Goals(unittest.TestCase):
+    def verdicts(self, results):
+        return {goal.what: goal.verdict for goal in goals.goals(results)}
+
+    def test_good_figures_meet_every_goal_that_was_measured(self):
+        verdicts = self.verdicts(made_up())
+        missing = {what for what, verdict in verdicts.items() if verdict == "not measured"}
+        self.assertEqual(set(verdicts.values()), {"met", "not measured"})
+        self.assertEqual({what for what in missing if "Phoenix" not in what}, {"soak: memory's slope"})
+
+    def test_bad_figures_miss_their_goals(self):
+        verdicts = self.verdicts(made_up(better=False))
+        for part in ("beside Gin", "work`, 5 times overload: goodput", "p99 of what was served", "critical route",
+                     "failed good requests", "20,000 crashes a second: crashes", "hogs that burn", "idle connection's memory",
+                     "resident memory"):
+            found = [verdict for what, verdict in verdicts.items() if part in what and "Phoenix" not in what]
+            self.assertIn("missed", found, part)
+
+    def test_nothing_measured_is_nothing_met(self):
+        self.assertEqual(set(self.verdicts(Results()).values()), {"not measured"})
+
+    def test_one_failed_request_in_any_round_is_a_failure(self):
+        results = made_up()
+        for number in range(4):
+            results.add("crash storm", goals.STORMS[0], "genever", number, {"failed": number == 2}, {})
+        self.assertEqual(self.verdicts(results)[f"crash storm, {goals.STORMS[0]}: failed good requests"], "missed")
+
+    def test_the_peak_is_the_most_that_was_served_at_any_load(self):
+        results = made_up()
+        results.add("overload", "work × 2", "genever", 0, {"goodput": 1_200}, {})
+        self.assertEqual(goals.peak_of(results, "work", "genever"), 1_200)
+        self.assertEqual(self.verdicts(results)["`work`, 5 times overload: goodput"], "missed")
+
+    def test_what_a_peer_does_better_is_listed(self):
+        lost = {(scenario.key, cell, figure.key) for scenario, cell, figure, *_ in
+                goals.behind(made_up(better=False), run.SCENARIOS)}
+        self.assertIn(("hogs", "burn", "p99_ms"), lost)
+        self.assertIn(("steady", goals.PING, "resident_mib"), lost)
+        self.assertNotIn(("steady", goals.PING, "p99_us"), lost)
+        self.assertNotIn(("hogs", "burn", "p99_ms"), {(s.key, c, f.key) for s, c, f, *_ in
+                                                      goals.behind(made_up(), run.SCENARIOS)})
+
+
+FACTS = {"date": "2026-01-01", "commit": "abc", "cpu": "a CPU", "cores": 2, "kernel": "Linux", "wrk": "wrk 4.1",
+         "vegeta": "12", "rounds": 1, "questions": 13, "others": 0.012, "command": "make peak", "server_core": 0,
+         "load_core": 1, "stacks": [{"key": key, "title": goals.NAMES[key], "version": "1 <&>", "notes": ["a `note`"]}
+                                    for key in ("genever", "gin", "otp")],
+         "skipped": [{"key": "phoenix", "title": "Phoenix", "why": "mix not found"}]}
+
+
+class Balanced(html.parser.HTMLParser):
+    """Knows which elements are open, and what the page refers to."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.wrong, self.links, self.text, self.raw = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [value for name, value in attrs if name in ("src", "href") and value and not value.startswith("#")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.links += [value for name, value in attrs if name in ("src", "href") and value]
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data):
+        (self.raw if self.open[-1:] == ["script"] else self.text).append(data)
+
+
+class Report(unittest.TestCase):
+    def read(self, results):
+        shown = plots.headline_plots(results, ["genever", "gin", "otp"], goals.PING)
+        reader = Balanced()
+        reader.feed(report.page(results, run.SCENARIOS, FACTS, shown))
+        reader.close()
+        return reader, shown
+
+    def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(self):
+        reader, _ = self.read(made_up())
+        self.assertEqual((reader.open, reader.wrong, reader.links), ([], [], []))
+
+    def test_the_page_tells_of_what_is_missing_and_of_what_has_failed(self):
+        results = made_up()
+        results.fail("churn", "64 clients", "gin", 0, "ended <badly>")
+        text = " ".join(self.read(results)[0].text)
+        self.assertIn("Phoenix is missing: mix not found", text)
+        self.assertIn("ended <badly>", text)
+        self.assertIn("not measured", text)
+
+    def test_the_raw_samples_are_in_the_page(self):
+        reader, _ = self.read(made_up())
+        raw = json.loads("".join(reader.raw))
+        self.assertEqual(len(raw["samples"]), len(made_up().samples))
+        self.assertIsNone(next(s for s in raw["samples"] if s["stack"] == "otp")["values"]["p99_us"])
+
+    def test_an_empty_run_still_makes_a_page(self):
+        reader, shown = self.read(Results())
+        self.assertEqual((reader.open, shown), ([], {}))
+
+    def test_pictures_are_well_formed(self):
+        for name, svg in self.read(made_up())[1].items():
+            self.assertIn("svg", xml.etree.ElementTree.fromstring(svg).tag, name)
+
+    def test_markdown_has_a_line_for_each_goal(self):
+        text = report.markdown(made_up(), FACTS, {"cpu": ""})
+        for goal in goals.goals(made_up()):
+            self.assertIn(f"| {goal.what} | {goal.wanted} |", text)
+
+    def test_curves_are_medians_over_the_rounds(self):
+        results = Results()
+        for number, height in enumerate((1, 5, 3)):
+            results.add("a", "b", "gin", number, {}, {"line": [[0, height]]})
+        self.assertEqual(results.curve("a", "b", "gin", "line"), [(0, 3)])
+
+
+class Scales(unittest.TestCase):
+    def test_axes_hold_their_values_and_have_few_ticks(self):
+        for high in (0.3, 1, 7, 10, 99, 110, 12_345):
+            axis = plots.linear_axis("", high)
+            self.assertGreaterEqual(axis.high, high)
+            self.assertTrue(3 <= len(axis.ticks) <= 8, (high, axis.ticks))
+        axis = plots.log_axis("", [0.02, 30])
+        self.assertEqual((axis.low, axis.high), (0.01, 100))
+        self.assertEqual((axis.place(0.01), axis.place(1), axis.place(100)), (0, 0.5, 1))
+
+
+class Choice(unittest.TestCase):
+    def test_every_cell_is_for_somebody_and_names_are_unique(self):
+        class AnyBench:
+            soak_seconds = 600
+
+        every = [stacks.Genever(pathlib.Path("x")), stacks.BareEpoll(pathlib.Path("x")), stacks.Gin(), stacks.Otp()]
+        for quick in (True, False):
+            AnyBench.quick = quick
+            for scenario in run.SCENARIOS:
+                cells = scenario.cells(AnyBench)
+                self.assertEqual(len(cells), len(set(cells)))
+                for cell in cells:
+                    self.assertTrue(any(scenario.takes(stack, cell) for stack in every), (scenario.key, cell))
+
+    def test_goals_ask_for_cells_that_are_measured(self):
+        class AnyBench:
+            quick, soak_seconds = False, 600
+
+        self.assertIn(goals.PING, run.Steady().cells(AnyBench))
+        for cell in goals.STORMS:
+            self.assertIn(cell, run.CrashStorm().cells(AnyBench))
+
+    def test_the_readme_is_written_between_its_markers_only(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root, run.ROOT = run.ROOT, pathlib.Path(folder)
+            try:
+                (run.ROOT / "README.md").write_text("a\n<!-- peak:begin -->\nold\n<!-- peak:end -->\nb\n")
+                run.write_readme("new")
+                self.assertEqual((run.ROOT / "README.md").read_text(),
+                                 "a\n<!-- peak:begin -->\nnew\n<!-- peak:end -->\nb\n")
+            finally:
+                run.ROOT = root
+
+
+if __name__ == "__main__":
+    unittest.main()
