@@ -2,7 +2,7 @@
 """Holds many connections to a server, as a program of its own: idle ones, or slow ones.
 
   holder.py PORT idle N         each has asked for /ping once, and then does nothing
-  holder.py PORT slow N         half send a byte of a request each second, half read a byte of their answers each second
+  holder.py PORT slow N         nine in ten send a byte of a request each second, the others read a byte of 400 answers
 
 Prints `ready` once all are open, then waits for a line on standard input, at which it prints how many the server has
 closed meanwhile, and ends.
@@ -54,8 +54,8 @@ def idle(port, count):
 
 
 def slow(port, count):
-    senders = [connect(port) for _ in range(count // 2)]
-    readers = [connect(port, slow_reader=True) for _ in range(count - count // 2)]
+    senders = [connect(port) for _ in range(count - count // 10)]
+    readers = [connect(port, slow_reader=True) for _ in range(count // 10)]
     for s in senders + readers:
         s.setblocking(False)
     for s in readers:
