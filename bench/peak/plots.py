@@ -8,7 +8,7 @@ from figures import number
 COLOURS = {"genever": "#15803d", "bare_epoll": "#6b7280", "gin": "#0a7ea4", "otp": "#a90533", "phoenix": "#c2570c"}
 TITLES = {"genever": "Genever", "bare_epoll": "bare epoll", "gin": "Gin", "otp": "OTP alone", "phoenix": "Phoenix"}
 INK, GREY, LINE = "#1f2430", "#6b7280", "#e1e4e8"
-PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP, BOTTOM = 380, 230, 62, 92, 96, 52
+PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP, BOTTOM = 380, 230, 62, 112, 96, 52
 
 
 class Axis:
@@ -113,7 +113,7 @@ def figure(title, about, panels):
         out.append(f'<line x1="{x}" y1="44" x2="{x + 22}" y2="44" stroke="{colour}" stroke-width="3"{dashed}/>')
         out.append(text(x + 28, 48, name))
         x += 44 + 7 * len(name)
-    out.append(text(x, 48, about, 11, colour=GREY))
+    out.append(text(20, 70, about, 11, colour=GREY))
     for place, (name, x_axis, y_axis, lines, bands) in enumerate(panels):
         out += panel(20 + LEFT + place * (PANEL_WIDTH + GAP), TOP, name, x_axis, y_axis, lines, bands)
     return "\n".join([*out, "</svg>"]) + "\n"

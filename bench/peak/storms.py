@@ -99,8 +99,8 @@ class CrashStorm(Scenario):
                 if crash_path == "/panic/goroutine":
                     result = self.bare_panics(bench, server, storm)
                 else:
-                    # A connection is back after its pause and, wrk's timers being what they are, half a millisecond.
-                    connections = max(1, round(crash_rate * (PAUSE_MS + 0.5) / 1e3))
+                    # A connection is back after its pause, an answer's time, and what wrk's timers are late.
+                    connections = max(1, round(crash_rate * (PAUSE_MS + 1.5) / 1e3))
                     result = Wrk(bench, server.port, crash_path, storm, connections, delay_ms=PAUSE_MS).result()
                 ended = time.time()
                 shots = good.shots()
