@@ -280,8 +280,11 @@ class Report(unittest.TestCase):
         self.assertIn("not measured", text)
 
     def test_the_raw_samples_are_in_the_page(self):
-        reader, _ = self.read(made_up())
+        results = made_up()
+        results.fail("churn", "64 clients", "gin", 0, "said </script><b>")
+        reader, _ = self.read(results)
         raw = json.loads("".join(reader.raw))
+        self.assertEqual(raw["failures"][0]["why"], "said </script><b>")
         self.assertEqual(len(raw["samples"]), len(made_up().samples))
         self.assertIsNone(next(s for s in raw["samples"] if s["stack"] == "otp")["values"]["p99_us"])
 
@@ -300,7 +303,7 @@ class Report(unittest.TestCase):
 
     def test_curves_are_medians_over_the_rounds(self):
         results = Results()
-        for number, height in enumerate((1, 5, 3)):
+        for number, height in enumerate((1, 3, 5)):
             results.add("a", "b", "gin", number, {}, {"line": [[0, height]]})
         self.assertEqual(results.curve("a", "b", "gin", "line"), [(0, 3)])
 
