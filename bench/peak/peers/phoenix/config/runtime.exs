@@ -10,5 +10,9 @@ config :peak,
 config :peak, Peak.Endpoint,
   server: true,
   url: [host: "localhost"],
-  http: [ip: {0, 0, 0, 0}, port: number.("PORT", "4004")],
+  http: [
+    ip: {0, 0, 0, 0},
+    port: number.("PORT", "4004"),
+    thousand_island_options: [transport_options: [backlog: 4096]]
+  ],
   secret_key_base: String.duplicate("a fixed key: no session is ever signed with it; ", 2)
