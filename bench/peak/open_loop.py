@@ -88,7 +88,7 @@ class Overload(Scenario):
                Figure("health_ms", "health: p99, ms", "less"), Figure("health_failed", "health: failed", "less"),
                Figure("resident_mib", "resident at most, MiB", "less"), Figure("recovery_s", "recovery, s", "less"),
                Figure("lag_ms", "generator late, p99, ms"))
-    RECOVERY_LIMIT, RECOVERY_LIMIT_QUICK = 20.0, 5.0
+    RECOVERY_LIMIT, RECOVERY_LIMIT_QUICK = 10.0, 5.0
 
     def cells(self, bench):
         return [f"{name} × {times}" for name in self.PATHS for times in ((1, 5) if bench.quick else (1, 2, 5, 10))]

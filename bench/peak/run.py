@@ -148,7 +148,7 @@ def arguments():
     parser.add_argument("--bare", type=pathlib.Path, default=ROOT / "build" / "dev" / "bench" / "bare_epoll")
     parser.add_argument("--quick", action="store_true", help="one round of fewer cells: at most 5 minutes")
     parser.add_argument("--rounds", type=int, help="of each cell (3; quick: 1)")
-    parser.add_argument("--seconds", type=int, help="of each measurement, about (3; quick: 1)")
+    parser.add_argument("--seconds", type=int, help="of each measurement, about (2; quick: 1)")
     parser.add_argument("--only", help="these scenarios, by comma: " + ", ".join(s.key for s in SCENARIOS))
     parser.add_argument("--stacks", help="these stacks, by comma: genever, bare_epoll, gin, otp, phoenix")
     parser.add_argument("--soak", action="store_true", help="also the soak, 10 minutes for each stack")
@@ -174,7 +174,7 @@ def arguments():
     if options.write and (options.only or options.stacks or options.quick):
         parser.error("--write wants the whole run: no --only, --stacks, --quick")
     options.rounds = options.rounds or (1 if options.quick else 3)
-    options.seconds = options.seconds or (1 if options.quick else 3)
+    options.seconds = options.seconds or (1 if options.quick else 2)
     return options
 
 
