@@ -292,6 +292,15 @@ class Report(unittest.TestCase):
         reader, shown = self.read(Results())
         self.assertEqual((reader.open, shown), ([], {}))
 
+    def test_the_best_is_marked_and_nobody_where_all_are_alike(self):
+        results, hogs = made_up(), run.Hogs()
+        self.assertEqual(report.best_of(results, hogs, "burn", hogs.figures[1]), {"genever"})
+        storm = run.CrashStorm()
+        failed = next(figure for figure in storm.figures if figure.key == "failed")
+        self.assertEqual(report.best_of(results, storm, goals.STORMS[0], failed), set())
+        results.add("crash storm", goals.STORMS[0], "gin", 1, {"failed": 8}, {})
+        self.assertEqual(report.best_of(results, storm, goals.STORMS[0], failed), {"genever", "otp"})
+
     def test_pictures_are_well_formed(self):
         for name, svg in self.read(made_up())[1].items():
             self.assertIn("svg", xml.etree.ElementTree.fromstring(svg).tag, name)

@@ -17,7 +17,8 @@ p.about { max-width: 62rem; color: #4b5563; } .small { font-size: 13px; color: #
 table { border-collapse: collapse; font-size: 13px; margin: .8rem 0; font-variant-numeric: tabular-nums; }
 th, td { border: 1px solid #e1e4e8; padding: .28rem .5rem; text-align: right; vertical-align: top; }
 th { background: #f6f8fa; font-weight: 600; } td.name, th.name { text-align: left; }
-tr.genever td { background: #f2fbf5; } td.best { font-weight: 700; }
+td.cell, td.stack { text-align: left; } td.stack { white-space: nowrap; }
+tr.genever td:not(.cell) { background: #f2fbf5; } td.best { font-weight: 700; }
 td.met { color: #15803d; font-weight: 600; } td.missed { color: #b91c1c; font-weight: 700; }
 td.unmeasured { color: #6b7280; } td.failure { text-align: left; color: #b91c1c; }
 code { font-size: .92em; background: #f6f8fa; padding: 0 .2em; } nav a { margin-right: 1em; }
@@ -58,15 +59,16 @@ def behind_table(results, scenarios):
 
 
 def best_of(results, scenario, cell, figure):
-    """Which stack has the best median, the floor apart."""
+    """Which stacks have the best median, the floor apart; none where all have the same."""
     if not figure.better:
-        return None
-    rivals = [(results.median(scenario.key, cell, stack, figure.key), stack) for stack in results.stacks(scenario.key, cell)
-              if stack != "bare_epoll"]
-    rivals = [(value, stack) for value, stack in rivals if value == value]
-    if len(rivals) < 2:
-        return None
-    return (max(rivals) if figure.better == "more" else min(rivals))[1]
+        return set()
+    rivals = {stack: results.median(scenario.key, cell, stack, figure.key) for stack in results.stacks(scenario.key, cell)
+              if stack != "bare_epoll"}
+    told = [value for value in rivals.values() if value == value]
+    if len(set(told)) < 2:
+        return set()
+    best = max(told) if figure.better == "more" else min(told)
+    return {stack for stack, value in rivals.items() if value == best}
 
 
 def scenario_table(results, scenario, order):
@@ -81,7 +83,7 @@ def scenario_table(results, scenario, order):
             if stack in measured:
                 cells = []
                 for figure in scenario.figures:
-                    best = " class=best" if best_of(results, scenario, cell, figure) == stack else ""
+                    best = " class=best" if stack in best_of(results, scenario, cell, figure) else ""
                     value = results.spread(scenario.key, cell, stack, figure.key, figure.scale)
                     cells.append(f"<td{best}>{html.escape(value)}</td>")
                 lines.append((stack, "".join(cells)))
@@ -90,8 +92,8 @@ def scenario_table(results, scenario, order):
                 times = f"{len(failures[stack])} without a figure: " if stack in measured else ""
                 lines.append((stack, f"<td class=failure colspan={len(scenario.figures)}>{html.escape(times + why)}</td>"))
         for place, (stack, cells) in enumerate(lines):
-            first = f"<td class=name rowspan={len(lines)}>{html.escape(cell)}</td>" if place == 0 else ""
-            rows.append(f"<tr class={stack}>{first}<td class=name>{NAMES[stack]}</td>{cells}</tr>")
+            first = f"<td class=cell rowspan={len(lines)}>{html.escape(cell)}</td>" if place == 0 else ""
+            rows.append(f"<tr class={stack}>{first}<td class=stack>{NAMES[stack]}</td>{cells}</tr>")
     return "\n".join([*rows, "</table>"])
 
 
