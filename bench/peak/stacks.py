@@ -148,7 +148,7 @@ class Phoenix(Stack):
 
 def build_go(what, folder, output, package):
     """Builds a Go module's program with the toolchain that is there."""
-    env = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
+    env = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     BUILT.mkdir(parents=True, exist_ok=True)
     build(what, "env", *[f"{name}={value}" for name, value in env.items()], "go", "build", "-o", output, package,
           cwd=folder)
