@@ -102,6 +102,8 @@ public:
     }
     bool head_sent() const noexcept override { return false; }
     void detach() override {}
+    bool admit(http::traffic_class&) override { return true; }
+    bool admit() override { return true; }
 
 private:
     http::request request_;

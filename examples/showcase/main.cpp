@@ -15,6 +15,7 @@
 
 #include <exception>
 #include <iostream>
+#include <memory>
 
 int main() {
     using namespace genever;
@@ -22,7 +23,8 @@ int main() {
     try {
         const settings s;
         const auto window = std::chrono::milliseconds{s.window_ms};
-        const web::router app = routes(s.limit);
+        const auto stats = std::make_shared<http::server_stats>();
+        const web::router app = routes(s.limit, stats);
 
         supervisor tree{strategy::one_for_one,
                         {child<rate_limiter>("rate_limiter", s.limit, duration{window}),
@@ -32,6 +34,7 @@ int main() {
                                           .handler = app,
                                           .header_timeout = std::chrono::milliseconds{s.read_timeout_ms},
                                           .body_timeout = std::chrono::milliseconds{s.read_timeout_ms},
+                                          .stats = stats,
                                           .backlog = 4096, // as Go's servers, for bursts of new clients
                                           .on_listening = [](const std::string& address, std::uint16_t port) {
                                               std::cout << "listening on http://" << address << ':' << port

@@ -132,6 +132,24 @@ task<> tree(web::context& c) {
     c.json(200, t);
 }
 
+/// What the server has admitted, and what it has not and why.
+struct admission {
+    std::shared_ptr<const http::server_stats> stats;
+
+    void operator()(web::context& c) const {
+        boost::json::object refused;
+        for (std::size_t why = 1; why < http::refusal_count; ++why) {
+            const auto r = static_cast<http::refusal>(why);
+            refused[http::to_string(r)] = stats->refused(r);
+        }
+        c.json(200, boost::json::object{{"overloaded", stats->overloaded(now())},
+                                        {"connections", stats->connections()},
+                                        {"accepted", stats->accepted()},
+                                        {"admitted", stats->admitted()},
+                                        {"refused", std::move(refused)}});
+    }
+};
+
 /// Makes a child crash: those that can throw, the others by a kill.
 void make_crash(std::string_view child, pid p) {
     if (child == "rate_limiter")
@@ -174,11 +192,11 @@ task<> crash(web::context& c) {
 
 } // namespace
 
-web::router routes(std::uint64_t limit) {
+web::router routes(std::uint64_t limit, std::shared_ptr<const http::server_stats> stats) {
     web::router app;
     app.use(web::logger(), web::recovery());
     app.get("/ping", ping).name("ping");
-    app.get("/health", health).name("health");
+    app.get("/health", health).name("health").priority(http::priority::critical);
     app.get("/plaintext", plaintext).name("plaintext");
     app.get("/users/:id/posts/:pid", user_post).name("user_post");
     app.get("/hits/:ip", count_hit).name("count_hit");
@@ -191,7 +209,8 @@ web::router routes(std::uint64_t limit) {
     app.get("/panic/stack", panic_stack).name("panic_stack");
     app.get("/panic/abort", panic_abort).name("panic_abort");
     app.post("/crash/:child", crash).name("crash");
-    app.get("/tree", tree).name("tree");
+    app.get("/tree", tree).name("tree").priority(http::priority::critical);
+    app.get("/admission", admission{std::move(stats)}).name("admission").priority(http::priority::critical);
     app.post("/echo", echo).name("echo");
     add_work_routes(app);
     return app;

@@ -45,6 +45,15 @@ task<> until(const std::atomic<int>& counter, int n) {
     EXPECT_GE(counter, n);
 }
 
+task<> until_there_are(const http::server_stats& stats, std::uint64_t connections) {
+    const time_point end = now() + 10s;
+    for (;;) {
+        if (stats.connections() == connections || now() > end) break;
+        co_await sleep_for(1ms);
+    }
+    EXPECT_EQ(stats.connections(), connections);
+}
+
 /// Asks for admission by a class of its own: `/critical`, or what the test says.
 struct by_class {
     static constexpr bool admits = true;
@@ -288,21 +297,20 @@ TEST(Overload, ConnectionsBeyondTheLimitAreToldSoAndTheLastServeOnlyWhatIsCritic
                     EXPECT_TRUE(co_await all[7].hear_end())
                         << "the last one is for somebody else after its response";
                     EXPECT_EQ(occurrences(all[7].got, "Connection: close\r\n"), 1U);
+                    all[7] = {};
+                    co_await until_there_are(*stats, 7);
                     client last;
                     co_await last.connect(port);
                     co_await last.say(get("/"));
                     EXPECT_TRUE(co_await last.hear_end());
                     EXPECT_EQ(occurrences(last.got, "HTTP/1.1 503 "), 1U);
                     all[0] = {};
-                    const time_point end = now() + 5s;
-                    for (;;) {
-                        if (stats->connections() == 6 || now() > end) break;
-                        co_await sleep_for(1ms);
-                    }
-                    client again[1];
-                    co_await again[0].connect(port);
-                    co_await again[0].say(get("/") + get("/"));
-                    EXPECT_TRUE(co_await again[0].hear("served", 2)) << "there is room again";
+                    last = {};
+                    co_await until_there_are(*stats, 6);
+                    client again;
+                    co_await again.connect(port);
+                    co_await again.say(get("/") + get("/"));
+                    EXPECT_TRUE(co_await again.hear("served", 2)) << "there is room again";
                 });
     EXPECT_EQ(stats->refused(http::refusal::connections), 1U);
     EXPECT_EQ(stats->refused(http::refusal::reserved), 1U);
