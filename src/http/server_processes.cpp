@@ -43,7 +43,6 @@ task<> serve_connection(server_state::presence presence, pid connections, net::u
 }
 
 task<> connections_process(std::shared_ptr<server_state> server, pid parent) {
-    trap_exit(true);
     for (;;) {
         // Connections come and go; how those that crashed did is in their own reports.
         exit_signal s = co_await next_exit();
@@ -126,7 +125,6 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
 
 task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<net::tcp_listener> listener,
                         pid connections, pid parent) {
-    trap_exit(true);
     const pid acceptor = spawn_link(accept_connections, server, listener, connections);
     server->acceptor.store(acceptor, std::memory_order_relaxed); // read after our end
     for (;;) {
@@ -167,7 +165,7 @@ void spawn_connection(const std::shared_ptr<server_state>& server, pid connectio
 }
 
 pid start_connections(std::shared_ptr<server_state> server) {
-    const spawn_options options{.label = "http connections", .link = self()};
+    const spawn_options options{.label = "http connections", .link = self(), .trap_exit = true};
     server->open();
     return spawn(options, connections_process, std::move(server), self());
 }
@@ -181,7 +179,7 @@ std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> ser
         return std::unexpected(exit_reason::error("http: cannot listen on " + to_string(*at) + ": " +
                                                   listener.error().message()));
     server->port = listener->local().port();
-    const spawn_options options{.label = "http listener", .link = self()};
+    const spawn_options options{.label = "http listener", .link = self(), .trap_exit = true};
     return spawn(options, listener_process, std::move(server),
                  std::make_shared<net::tcp_listener>(std::move(*listener)), connections, self());
 }

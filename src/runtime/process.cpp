@@ -338,6 +338,7 @@ pid process_birth::start(task<> root, const spawn_options* options) {
         if (parent) x.parent = pid_of(*parent);
         x.label = options->label;
         x.quiet = options->quiet;
+        if (options->trap_exit) p.trap_exit = true;
         if (options->watcher) x.watchers.insert(options->monitor.value, options->watcher);
         if (limit) {
             extras_of(p).bounded = std::move(limit);

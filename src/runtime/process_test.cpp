@@ -202,6 +202,24 @@ TEST(Link, BecomesAMessageForWhoTrapsExits) {
     });
 }
 
+TEST(Link, DoesNotEndWhoTrapsExitsFromTheStart) {
+    under_seeds([](simulation& sim) {
+        sim.run([]() -> task<> {
+            const spawn_options options{.trap_exit = true};
+            const pid trapping = spawn(
+                options,
+                [](pid parent) -> task<> {
+                    const auto got = co_await receive([](exit_signal s) { return s; });
+                    send(parent, got.reason.kind());
+                },
+                self());
+            exit(trapping, exit_kind::shutdown); // before or after its first step: the seed says
+            const auto kind = co_await receive([](exit_kind k) { return k; });
+            EXPECT_EQ(kind, exit_kind::shutdown);
+        });
+    });
+}
+
 TEST(Exit, KilledCannotBeTrapped) {
     under_seeds([](simulation& sim) {
         sim.run([]() -> task<> {

@@ -29,6 +29,8 @@ struct spawn_options {
     /// Let this process monitor it from the start under `monitor`.
     pid watcher = {};
     monitor_ref monitor = {};
+    /// It traps exits from the start (`trap_exit`): whoever links to it must not end it before it has taken its first step.
+    bool trap_exit = false;
     /// A crash is somebody's to report (its supervisor's): no report by the runtime.
     bool quiet = false;
     /// How many messages its mailbox takes, and what happens then (mailbox.hpp). Capacity 0 throws std::invalid_argument.
