@@ -94,7 +94,8 @@ def main():
                 lines.append(f"| {' | '.join(cells)} |")
         worst = max(s["others_share"] for of_one in samples.values() for s in of_one)
         some = samples[list(stacks)[-1], 1][0]
-        lines += ["", f"Median (min–max) of {options.rounds} interleaved round{"s" if options.rounds > 1 else ""} of {options.crashes:,} crashes (Erlang's "
+        rounds = f"{options.rounds} interleaved round" + ("s" if options.rounds > 1 else "")
+        lines += ["", f"Median (min–max) of {rounds} of {options.crashes:,} crashes (Erlang's "
                       f"sustained ones and its storm: {some.get('sustained_crashes', options.crashes):,}, since each "
                       "costs more the more there were); every restart awaited, every call answered. Nobody's log is on. "
                       f"Measured {facts['date']}.",

@@ -8,6 +8,7 @@ Prints `ready` once all are open, then waits for a line on standard input, at wh
 closed meanwhile, and ends.
 """
 
+import itertools
 import json
 import resource
 import select
@@ -20,11 +21,16 @@ SLOW_REQUEST = b"GET /ping HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: " + b"x" * 200
 ANSWERS_UNREAD = 400
 
 
+ADDRESSES = itertools.cycle(range(2, 34))
+
+
 def connect(port, slow_reader=False):
     s = socket.socket()
     if slow_reader:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
     s.settimeout(10)
+    # As from many clients: a server may keep one address from taking all connections.
+    s.bind((f"127.0.0.{next(ADDRESSES)}", 0))
     s.connect(("127.0.0.1", port))
     return s
 

@@ -74,10 +74,12 @@ struct admission_options {
     /// The time that a request waits between being there and being handled is controlled as CoDel does (K. Nichols,
     /// V. Jacobson: Controlling Queue Delay, ACM Queue 10(5), 2012), in the form for requests that are refused and not
     /// dropped (B. Maurer: Fail at Scale, ACM Queue 13(8), 2015): when all have waited for longer than `queue_target` for
-    /// a whole `queue_interval`, or one for longer than that, the server is overloaded; from then on those that have waited for
+    /// a whole `queue_interval`, or one for longer than `queue_limit`, the server is overloaded; from then on those that have waited for
     /// twice the target are refused, until nobody has had to be refused for one interval.
     duration queue_target = std::chrono::milliseconds{5};
     duration queue_interval = std::chrono::milliseconds{100};
+    /// The longest wait that is put up with at any time: so long may a burst last that the server works off afterwards.
+    duration queue_limit = std::chrono::milliseconds{40};
     /// While the server is overloaded, or a class is limited, whoever has had more than an equal share of the requests that were
     /// admitted within the last second is refused before the others are: it gets what they leave.
     bool fair_shares = true;

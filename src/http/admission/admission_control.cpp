@@ -68,8 +68,8 @@ std::uint64_t server_stats::refused() const noexcept {
 admission_control::admission_control(const admission_options& o, std::shared_ptr<server_stats> stats,
                                      std::uint64_t seed)
     : connections(connection_limits::of(o)), options_(o), stats_(std::move(stats)),
-      delay_(o.queue_target, o.queue_interval), shares_(seed), pace_(o.refusal_rate, o.refusal_patience),
-      text_(o.retry_after) {}
+      delay_(o.queue_target, o.queue_interval, o.queue_limit), shares_(seed),
+      pace_(o.refusal_rate, o.refusal_patience), text_(o.retry_after) {}
 
 refusal admission_control::admit(traffic_class& c, const asker& a, time_point now, permit& p) noexcept {
     const refusal why = decide(c, a, now, p);

@@ -111,7 +111,7 @@ TEST_P(Admission, RefusesNobodyWhoCanBeServed) {
 
 TEST_P(Admission, LetsABurstPass) {
     line l{GetParam()};
-    l.run({{1, 5000}}, 10ms); // some fifty at once
+    l.run({{1, 5000}}, 5ms); // some 25 at once
     l.run({{1, 100}}, 1s);
     EXPECT_EQ(l.stats->refused(), 0U);
 }

@@ -27,15 +27,15 @@ bool queue_delay::note_slowly(time_point now, duration waited) noexcept {
         above_since_.store(since, relaxed);
     }
     if (overloaded) return true;
-    if (t - since < interval_.count() && waited < interval_) return false;
+    if (t - since < interval_.count() && waited <= limit_) return false;
     note_refusal(now);
     return true;
 }
 
 duration queue_delay::tolerance(bool overloaded, double share) const noexcept {
-    if (!overloaded) return interval_;
+    if (!overloaded) return limit_;
     const double times = 1.0 + std::clamp(share, 0.0, 1.0);
-    return std::min(interval_,
+    return std::min(limit_,
                     duration{static_cast<duration::rep>(static_cast<double>(target_.count()) * times)});
 }
 

@@ -1,11 +1,11 @@
 // Whether requests have waited for too long: controlled delay for requests.
 //
-//          all above the target for an interval, or one above the interval
+//          all above the target for an interval, or one above the limit
 //      calm ──────────────────────────────────────────────────────────────▶ overloaded
 //        ▲                                                                      │
 //        └────────────── nobody refused for an interval ────────────────────────┘
 //
-// Calm, a request is refused only when it has waited for a whole interval: bursts pass. Overloaded, at twice the target:
+// Calm, a request is refused only when it has waited for longer than the limit: bursts pass. Overloaded, at twice the target:
 // the standing queue then lies between the target and its double, so the service stays busy, and what it serves has
 // waited for little. (Admission_options cites the sources.)
 #pragma once
@@ -20,7 +20,8 @@ namespace genever::http {
 /// little harm. In the usual case it only reads.
 class queue_delay {
 public:
-    queue_delay(duration target, duration interval) noexcept : target_(target), interval_(interval) {}
+    queue_delay(duration target, duration interval, duration limit) noexcept
+        : target_(target), interval_(interval), limit_(limit) {}
 
     /// Notes that a request begins to be handled at `now` and had waited for `waited`. The result: whether the server is
     /// overloaded.
@@ -47,6 +48,7 @@ private:
 
     const duration target_;
     const duration interval_;
+    const duration limit_;
     // Nanoseconds; 0: none.
     std::atomic<bool> trouble_{false}; // one of the others is not 0
     std::atomic<duration::rep> above_since_{0};

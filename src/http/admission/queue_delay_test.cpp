@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 namespace {
 
 struct QueueDelay : testing::Test {
-    queue_delay q{5ms, 100ms};
+    queue_delay q{5ms, 100ms, 40ms};
     time_point t{1h};
 
     /// One request each millisecond that has waited for so long; whether the last one met an overload.
@@ -24,7 +24,7 @@ struct QueueDelay : testing::Test {
 
 TEST_F(QueueDelay, IsCalmWhileSomebodyWaitsForLessThanTheTarget) {
     for (int i = 0; i < 100; ++i) {
-        EXPECT_FALSE(wait(50ms, 90ms));
+        EXPECT_FALSE(wait(30ms, 90ms));
         EXPECT_FALSE(wait(5ms, 1ms));
     }
 }
@@ -34,7 +34,10 @@ TEST_F(QueueDelay, IsOverloadedAfterAnInterval) {
     EXPECT_TRUE(wait(6ms, 1ms));
 }
 
-TEST_F(QueueDelay, IsOverloadedAtOnceWhenOneHasWaitedForAnInterval) { EXPECT_TRUE(q.note(t, 100ms)); }
+TEST_F(QueueDelay, IsOverloadedAtOnceWhenOneHasWaitedForLongerThanTheLimit) {
+    EXPECT_FALSE(q.note(t, 40ms));
+    EXPECT_TRUE(q.note(t, 41ms));
+}
 
 TEST_F(QueueDelay, DoesNotTakeTwoRequestsFarApartForAnInterval) {
     for (int i = 0; i < 10; ++i, t += 200ms) EXPECT_FALSE(q.note(t, 6ms));
@@ -48,8 +51,8 @@ TEST_F(QueueDelay, EndsAnIntervalAfterTheLastRefusal) {
     EXPECT_FALSE(wait(6ms, 100ms)) << "an interval is needed again";
 }
 
-TEST_F(QueueDelay, ToleratesAnIntervalWhenCalmAndTwiceTheTargetUnderOverload) {
-    EXPECT_EQ(q.tolerance(false, 1.0), 100ms);
+TEST_F(QueueDelay, ToleratesTheLimitWhenCalmAndTwiceTheTargetUnderOverload) {
+    EXPECT_EQ(q.tolerance(false, 1.0), 40ms);
     EXPECT_EQ(q.tolerance(true, 1.0), 10ms);
     EXPECT_EQ(q.tolerance(true, 0.5), 7500us);
     EXPECT_EQ(q.tolerance(true, 0.0), 5ms);
