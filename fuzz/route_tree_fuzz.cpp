@@ -2,6 +2,7 @@
 // every pattern in turn. Each line but the last is a pattern; those that do not fit are skipped.
 #include "web/pattern.hpp"
 #include "web/percent.hpp"
+#include "web/route_index.hpp"
 #include "web/route_tree.hpp"
 
 #include <cstddef>
@@ -64,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
 
     path_params params;
-    const auto found = tree.find(input, params);
+    const auto found = route_index{tree}.find(input, params);
     const std::vector<pattern_piece>* best = nullptr;
     for (const auto& p : patterns)
         if (matches(p, input) && (best == nullptr || rank(p) < rank(*best))) best = &p;

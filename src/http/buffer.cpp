@@ -1,10 +1,79 @@
 #include "buffer.hpp"
 
+#include <genever/base/spinlock.hpp>
+
 #include <new>
+#include <sys/mman.h>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GENEVER_BLOCKS_ON_HEAP 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define GENEVER_BLOCKS_ON_HEAP 1
+#endif
+#endif
 
 namespace genever::http {
 
 namespace {
+
+/// Blocks of the usual size, in pages of their own: those of connections that have become idle go back to the system. On the
+/// heap they would lie between what the connections keep, and stay resident: thousands of connections that come together have
+/// a block each for a moment.
+class block_store {
+public:
+    char* take() {
+        detail::spin_guard g{lock_};
+        if (free_.empty()) add_region();
+        char* const block = free_.back();
+        free_.pop_back();
+        return block;
+    }
+    void give(char* block) noexcept {
+        ::madvise(block, input_buffer::usual_size, MADV_DONTNEED);
+        detail::spin_guard g{lock_};
+        free_.push_back(block); // there is room: see add_region
+    }
+
+private:
+    static constexpr std::size_t region = 1024 * 1024;
+
+    // Regions stay mapped: what they cost without their pages is address space.
+    void add_region() {
+        free_.reserve(all_ + region / input_buffer::usual_size);
+        void* const r = ::mmap(nullptr, region, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (r == MAP_FAILED) throw std::bad_alloc{};
+        ::madvise(r, region, MADV_NOHUGEPAGE); // a huge page stays as long as any block in it is used
+        all_ += region / input_buffer::usual_size;
+        for (std::size_t at = region; at != 0; at -= input_buffer::usual_size)
+            free_.push_back(static_cast<char*>(r) + at - input_buffer::usual_size);
+    }
+
+    detail::spinlock lock_;
+    std::vector<char*> free_; // apart from the blocks: a list through them would touch their pages
+    std::size_t all_ = 0;
+};
+
+block_store& store() {
+    alignas(block_store) static unsigned char storage[sizeof(block_store)];
+    static auto* s = new (storage) block_store; // never destroyed: threads give blocks back at their end
+    return *s;
+}
+
+char* new_block(std::size_t size) {
+#ifndef GENEVER_BLOCKS_ON_HEAP
+    if (size == input_buffer::usual_size) return store().take();
+#endif
+    return static_cast<char*>(::operator new(size));
+}
+
+void delete_block(char* block, std::size_t size) noexcept {
+#ifndef GENEVER_BLOCKS_ON_HEAP
+    if (size == input_buffer::usual_size) return store().give(block);
+#endif
+    ::operator delete(block);
+}
 
 // What one thread keeps: enough for the requests that it works on at once.
 struct block_cache {
@@ -13,7 +82,7 @@ struct block_cache {
     unsigned count = 0;
 
     ~block_cache() {
-        while (count) ::operator delete(blocks[--count]);
+        while (count) delete_block(blocks[--count], input_buffer::usual_size);
         count = most; // whoever still comes finds it full
     }
 };
@@ -29,7 +98,7 @@ char* take_block(std::size_t size) {
         block_cache& c = cache();
         if (c.count > 0 && c.count < block_cache::most) return c.blocks[--c.count];
     }
-    return static_cast<char*>(::operator new(size));
+    return new_block(size);
 }
 
 void give_block(char* block, std::size_t size) noexcept {
@@ -40,7 +109,7 @@ void give_block(char* block, std::size_t size) noexcept {
             return;
         }
     }
-    ::operator delete(block);
+    delete_block(block, size);
 }
 
 } // namespace

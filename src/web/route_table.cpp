@@ -53,7 +53,7 @@ step_ptr or_error(const step_ptr& own, int status) {
 } // namespace
 
 route_table::route_table(const router_state& state, const std::vector<step_ptr>& global)
-    : routes_(state.routes), trees_(state.trees), redirect_(state.redirect_trailing_slash),
+    : routes_(state.routes), redirect_(state.redirect_trailing_slash),
       not_found_(fallback(global, or_error(state.no_route, 404))),
       not_allowed_(fallback(global, or_error(state.no_method, 405))),
       options_(fallback(global, make_handler([](context& c) { c.no_content(); }))),
@@ -61,6 +61,7 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
       bad_path_(fallback(global, make_handler([](context& c) {
                              c.abort_with(400, "the path holds an invalid percent escape");
                          }))) {
+    for (std::size_t m = 0; m < http::method_count; ++m) indexes_[m] = route_index{state.trees[m]};
     for (route& r : routes_) r.admission = std::make_shared<http::traffic_class>(r.traffic);
 }
 
@@ -70,7 +71,7 @@ task<> route_table::handle(http::exchange& x) const {
     const http::request& request = x.request;
     if (!request.path.contains('%')) [[likely]] {
         path_params params;
-        if (const auto number = trees_[index(request.method)].find(request.path, params)) [[likely]] {
+        if (const auto number = indexes_[index(request.method)].find(request.path, params)) [[likely]] {
             const route& r = routes_[*number];
             if (!x.admit(*r.admission)) return {};
             if (!r.immediate) return run(x, r, params);
@@ -149,8 +150,8 @@ const route* route_table::choose(context& c) const {
 }
 
 const route* route_table::find(http::method m, std::string_view path, path_params& params) const noexcept {
-    auto number = trees_[index(m)].find(path, params);
-    if (!number && m == http::method::head) number = trees_[index(http::method::get)].find(path, params);
+    auto number = indexes_[index(m)].find(path, params);
+    if (!number && m == http::method::head) number = indexes_[index(http::method::get)].find(path, params);
     return number ? &routes_[*number] : nullptr;
 }
 
@@ -173,7 +174,7 @@ std::string route_table::allowed_methods(std::string_view path) const {
 
     const auto has = [&](http::method m) {
         path_params ignored;
-        return path == "*" ? !trees_[index(m)].empty() : trees_[index(m)].find(path, ignored).has_value();
+        return path == "*" ? !indexes_[index(m)].empty() : indexes_[index(m)].find(path, ignored).has_value();
     };
     if (std::ranges::none_of(alphabetical, has)) return {};
     std::string list;

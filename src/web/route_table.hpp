@@ -1,6 +1,7 @@
 // A router's snapshot: what requests are answered from.
 #pragma once
 
+#include "web/route_index.hpp"
 #include "web/route_tree.hpp"
 
 #include <genever/http/exchange.hpp>
@@ -50,7 +51,7 @@ private:
     std::string allowed_methods(std::string_view path) const;
 
     std::vector<route> routes_;
-    std::array<route_tree, http::method_count> trees_;
+    std::array<route_index, http::method_count> indexes_;
     bool redirect_;
     route not_found_;
     route not_allowed_;

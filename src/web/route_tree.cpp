@@ -15,8 +15,6 @@ namespace {
 
 } // namespace
 
-static_assert(path_params::capacity == max_params);
-
 route_tree::route_tree() : nodes_(1) {}
 
 std::vector<std::string> route_tree::insert(std::string_view pattern, route_number route) {
@@ -131,53 +129,6 @@ const std::string& route_tree::any_pattern_below(node_index at) const {
         if (n.route != none) return pattern_of(n.route);
         if (n.wildcard != none) return pattern_of(n.wildcard);
         at = n.literals.empty() ? n.param : n.literals.front();
-    }
-}
-
-std::optional<route_tree::route_number> route_tree::find(std::string_view path,
-                                                         path_params& params) const noexcept {
-    params.shrink_to(0);
-    const route_number r = descend(0, path, params);
-    if (r == none) return std::nullopt;
-    return r;
-}
-
-// Goes on in a loop while there is only one way, and calls itself where a choice may have to be taken back:
-// the depth is bounded by the length of the longest pattern.
-route_tree::route_number route_tree::descend(node_index at, std::string_view rest,
-                                             path_params& params) const noexcept {
-    for (;;) {
-        const node& n = nodes_[at];
-        if (rest.empty()) return n.route;
-
-        const bool wildcard = n.wildcard != none && rest.front() == '/';
-        if (const node_index child = literal_child(n, rest.front()); child != none) {
-            const std::string& text = nodes_[child].text;
-            if (rest.starts_with(text)) {
-                const std::string_view behind = rest.substr(text.size());
-                if (n.param == none && !wildcard) {
-                    at = child;
-                    rest = behind;
-                    continue;
-                }
-                const std::size_t before = params.size();
-                if (const route_number r = descend(child, behind, params); r != none) return r;
-                params.shrink_to(before);
-            }
-        }
-        if (n.param != none && rest.front() != '/') {
-            const std::string_view value = rest.substr(0, rest.find('/'));
-            params.push(value);
-            at = n.param;
-            rest.remove_prefix(value.size());
-            // A wildcard begins with a slash, a parameter never does: no third way is left to take.
-            continue;
-        }
-        if (wildcard) {
-            params.push(rest);
-            return n.wildcard;
-        }
-        return none;
     }
 }
 

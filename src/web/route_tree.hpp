@@ -1,10 +1,7 @@
-// The router's index: a radix tree over the patterns of one method.
+// The patterns of one method as they are registered: a radix tree.
 #pragma once
 
-#include <genever/web/detail/path_params.hpp>
-
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,17 +9,7 @@
 
 namespace genever::web::detail {
 
-/// Maps paths to route numbers. Where several patterns match a path, the one wins that is literal at the
-/// first place where they differ; a parameter comes next and a wildcard last, and a choice that leads
-/// nowhere is taken back. The order of registration does not matter.
-///
-/// A parameter is one non-empty run up to the next `/`; a wildcard is the whole rest, its leading `/`
-/// included.
-///
-/// Each node is the end of exactly one way from the root, so a lookup visits a node at most once, whatever
-/// it has to take back.
-///
-/// Reading is safe on many threads at once; `insert` is not.
+/// Grows with each registration; `route_index` is made of it to look paths up. Not for several threads.
 class route_tree {
 public:
     using route_number = std::uint32_t;
@@ -30,18 +17,14 @@ public:
     route_tree();
 
     /// Adds a pattern and returns its parameters' names in order. Throws std::invalid_argument, and changes
-    /// nothing that a lookup can see, when the pattern is not well formed (`parse_pattern`), or when it
+    /// nothing that an index of it would show, when the pattern is not well formed (`parse_pattern`), or when it
     /// conflicts: it is the same as another but for names; it calls a parameter differently from another
     /// pattern at the same place; or one of the two has a wildcard where the other goes on below the same
     /// slash.
     std::vector<std::string> insert(std::string_view pattern, route_number route);
 
-    /// The route for `path`, with its parameters as views into `path`. Allocates nothing.
-    std::optional<route_number> find(std::string_view path, path_params& params) const noexcept;
-
-    bool empty() const noexcept { return nodes_.size() == 1 && nodes_[0].wildcard == none; }
-
 private:
+    friend class route_index;
     using node_index = std::uint32_t;
     static constexpr std::uint32_t none = ~std::uint32_t{0};
 
@@ -60,7 +43,6 @@ private:
     node_index literal_child(const node& n, char first) const noexcept;
     const std::string& pattern_of(route_number route) const;
     const std::string& any_pattern_below(node_index at) const;
-    route_number descend(node_index at, std::string_view rest, path_params& params) const noexcept;
 
     struct named {
         node_index at;

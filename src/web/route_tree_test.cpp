@@ -1,5 +1,7 @@
 #include "web/route_tree.hpp"
 
+#include "web/route_index.hpp"
+
 #include "web/pattern.hpp"
 
 #include <gtest/gtest.h>
@@ -29,7 +31,7 @@ public:
     /// "pattern name=value name=value", or "-".
     std::string find(std::string_view path) const {
         path_params params;
-        const auto r = tree_.find(path, params);
+        const auto r = index().find(path, params);
         if (!r) return "-";
         std::string out = patterns_[*r];
         EXPECT_EQ(params.size(), names_[*r].size()) << path;
@@ -37,11 +39,19 @@ public:
             out += " " + names_[*r][i] + "=" + std::string{params[i]};
         return out;
     }
-    const route_tree& tree() const { return tree_; }
+    const route_index& index() const {
+        if (indexed_ != patterns_.size()) {
+            index_ = route_index{tree_};
+            indexed_ = patterns_.size();
+        }
+        return index_;
+    }
     const std::vector<std::string>& patterns() const { return patterns_; }
 
 private:
     route_tree tree_;
+    mutable route_index index_; // of the first `indexed_`
+    mutable std::size_t indexed_ = 0;
     std::vector<std::string> patterns_;
     std::vector<std::vector<std::string>> names_;
 };
@@ -144,7 +154,7 @@ TEST(RouteTree, GivesViewsIntoThePath) {
     const table t{"/a/:b/*c"};
     const std::string path = "/a/bb/cc";
     path_params params;
-    ASSERT_TRUE(t.tree().find(path, params));
+    ASSERT_TRUE(t.index().find(path, params));
     EXPECT_EQ(params[0].data(), path.data() + 3);
     EXPECT_EQ(params[1].data(), path.data() + 5);
 }
