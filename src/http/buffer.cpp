@@ -6,17 +6,22 @@
 #include <sys/mman.h>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define GENEVER_BLOCKS_ON_HEAP 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define GENEVER_BLOCKS_ON_HEAP 1
-#endif
-#endif
-
 namespace genever::http {
 
 namespace {
+
+// A sanitizer watches the heap.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool on_heap = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool on_heap = true;
+#else
+constexpr bool on_heap = false;
+#endif
+#else
+constexpr bool on_heap = false;
+#endif
 
 /// Blocks of the usual size, in pages of their own: those of connections that have become idle go back to the system. On the
 /// heap they would lie between what the connections keep, and stay resident: thousands of connections that come together have
@@ -62,16 +67,12 @@ block_store& store() {
 }
 
 char* new_block(std::size_t size) {
-#ifndef GENEVER_BLOCKS_ON_HEAP
-    if (size == input_buffer::usual_size) return store().take();
-#endif
+    if (!on_heap && size == input_buffer::usual_size) return store().take();
     return static_cast<char*>(::operator new(size));
 }
 
 void delete_block(char* block, std::size_t size) noexcept {
-#ifndef GENEVER_BLOCKS_ON_HEAP
-    if (size == input_buffer::usual_size) return store().give(block);
-#endif
+    if (!on_heap && size == input_buffer::usual_size) return store().give(block);
     ::operator delete(block);
 }
 

@@ -53,7 +53,7 @@ route_index::route_index(const route_tree& tree) {
         text_ += n.text;
 
         auto children = n.literals;
-        std::ranges::stable_sort(children, std::greater<>{}, [&](auto child) { return routes[child]; });
+        std::ranges::sort(children, {}, [&](auto child) { return std::pair{~routes[child], child}; });
         made.literals = static_cast<std::uint16_t>(children.size());
         made.first_literal = static_cast<node_index>(from.size());
         made.firsts = static_cast<std::uint32_t>(text_.size());
