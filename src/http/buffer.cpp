@@ -4,6 +4,7 @@
 
 #include <new>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <vector>
 
 namespace genever::http {
@@ -36,7 +37,9 @@ public:
         return block;
     }
     void give(char* block) noexcept {
-        ::madvise(block, input_buffer::usual_size, MADV_DONTNEED);
+        // Larger pages than blocks hold other connections' blocks, too.
+        static const bool has_own_pages = ::sysconf(_SC_PAGESIZE) <= long{input_buffer::usual_size};
+        if (has_own_pages) ::madvise(block, input_buffer::usual_size, MADV_DONTNEED);
         detail::spin_guard g{lock_};
         free_.push_back(block); // there is room: see add_region
     }

@@ -193,6 +193,7 @@ task<> connection::serve() {
                 const bool sent = co_await flush();
                 if (!sent) co_return;
             }
+            came_at_ = now();
             co_await yield();
             fresh_turn_ = true;
         }
@@ -207,12 +208,15 @@ task<> connection::serve() {
                     if (!sent) co_return;
                     handled_at_ = now(); // it begins now
                 }
+                if (!class_) handled_at_ = now(); // it will be admitted further in
                 client_slow_ = false;
                 const gone_when gone =
                     options_.half_closed_clients ? gone_when::broken : gone_when::half_closed;
                 finished = co_await for_peer(stream_.io(), gone, handler_deadline(), std::move(handling));
                 handled_at_ = now();
-                if (finished && !client_slow_) permit_.finish(handled_at_);
+                // What was destroyed for its deadline took at least so long.
+                const bool known = finished || finished.error() == work_ended::timeout;
+                if (known && !client_slow_) permit_.finish(handled_at_);
             }
         } catch (...) {
             thrown = std::current_exception();
@@ -269,13 +273,13 @@ task<> connection::serve() {
 // Decided before anything is done for the request; by the rules of a class that somebody further in knows better, again.
 bool connection::admit(traffic_class& c) {
     if (refused_ != refusal::none) return false;
-    if (class_ == &c) return true;
+    if (class_ == &c || head_sent_) return true;
     const bool again = class_ != nullptr;
     class_ = &c;
     permit_.give_back();
     const time_point time = now();
     // What has come while its predecessor was handled has waited for that one, not for the server; it is judged as that one was.
-    const time_point since = std::max(stream_.io().readable_since(), presence_.accepted_at());
+    const time_point since = std::max({stream_.io().readable_since(), presence_.accepted_at(), came_at_});
     const bool measured = !again && (first_ || since > handled_at_);
     if (measured) queued_ = time - since;
     first_ = false;
@@ -375,7 +379,7 @@ bool connection::finish_response() {
     // A client that waits for `100 Continue` was never told to send its body: whether it will come nobody knows
     // (RFC 9110 section 10.1.1).
     if (!body_done_ && !body_asked_) close_ = true;
-    const bool keep_alive = may_keep_alive(false);
+    const bool keep_alive = may_keep_alive(false) && !(head_sent_ && told_close_);
     if (!head_sent_) {
         append_response(out_, &request_, response_, keep_alive, current_date());
         return keep_alive;
@@ -492,7 +496,8 @@ task<bool> connection::discard_body() {
             co_return true;
         }
         if (b.consumed != 0) continue;
-        if (passed > discard_bytes || parser_.announced_body() > discard_bytes) co_return false;
+        const std::size_t most = refused_ != refusal::none ? discard_refused_bytes : discard_bytes;
+        if (passed > most || parser_.announced_body() > most) co_return false;
         bool sent = out_.empty() || flush_now(); // the client may wait for it
         if (!sent) sent = co_await flush();
         if (!sent) co_return false;
@@ -551,8 +556,10 @@ task<std::expected<void, send_error>> connection::send_piece(std::string_view pi
     if (broken_) co_return std::unexpected(why_broken());
     if (!head_sent_) {
         head_sent_ = true;
+        const bool keep_alive = may_keep_alive(true);
         streamed_ = static_cast<std::uint8_t>(
-            append_head_chunked(out_, &request_, response_, may_keep_alive(true), current_date()));
+            append_head_chunked(out_, &request_, response_, keep_alive, current_date()));
+        told_close_ = !keep_alive;
         if (static_cast<streamed_body>(streamed_) == streamed_body::until_close) close_ = true;
     }
     switch (static_cast<streamed_body>(streamed_)) {

@@ -107,6 +107,7 @@ private:
     time_point
         handled_at_{}; // when the last request began to be handled, or when what was waited for after that came
     time_point turn_began_{};  // when the first of those that came together did
+    time_point came_at_{};     // when the next one was there, where others had their turn before it
     duration queued_{};        // how long the last whose wait could be measured had waited for the server
     bool fresh_turn_ = true;   // others have had their turn since the last one
     bool first_ = true;        // no request of this connection has been handled
@@ -120,8 +121,9 @@ private:
     bool body_kept_ = false;  // body_ is the whole body
     bool close_ = false;      // no further request on this connection
     bool head_sent_ = false;
-    bool broken_ = false; // the peer can no longer be written to
-    bool late_ = false;   // because it did not read in time
+    bool told_close_ = false; // in that head
+    bool broken_ = false;     // the peer can no longer be written to
+    bool late_ = false;       // because it did not read in time
     bool detached_ = false;
     std::uint8_t streamed_ = 0;
 };

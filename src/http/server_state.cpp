@@ -49,7 +49,7 @@ server_state::presence::~presence() {
     {
         spin_guard g{server_->lock_};
         connection_limits& limits = server_->admission.connections;
-        limits.leave(client_);
+        limits.leave(client_, in_reserve_);
         server_->admission.connections_are(limits.count());
         if (limits.count() == 0) tell = server_->waits_for_drain_;
     }

@@ -117,7 +117,7 @@ inline constexpr std::size_t refusal_count = 10;
 /// The name of a refusal as it stands in this enumeration.
 const char* to_string(refusal r) noexcept;
 
-/// What a server has done since it was made. Give the server one (server_options::stats) and read it whenever you
+/// What a server has done since it was made. Give one server one (server_options::stats) and read it whenever you
 /// like, from any thread.
 class server_stats {
 public:

@@ -107,9 +107,9 @@ refusal admission_control::decide(const traffic_class& c, const asker& a, time_p
     double share = 1.0;
     if (sharing) [[unlikely]]
         share = std::min(1.0, shares_.share(a.client, now));
-    if (sheddable) share = 0;
-    if (overloaded && a.waited > delay_.tolerance(true, share)) [[unlikely]] {
-        delay_.note_refusal(now);
+    if (overloaded && a.waited > delay_.tolerance(true, sheddable ? 0 : share)) [[unlikely]] {
+        // One that was not measured says nothing about now: it must not prolong what it was refused for.
+        if (a.measured) delay_.note_refusal(now);
         stats_->overloaded_until_.store(now.time_since_epoch().count() + options_.queue_interval.count(),
                                         relaxed);
         if (a.waited > delay_.tolerance(true, 1.0)) return refusal::queue_delay;
@@ -130,7 +130,10 @@ void admission_control::count(refusal why) noexcept {
 
 void admission_control::count_accepted() noexcept { stats_->mine().accepted.fetch_add(1, relaxed); }
 
-void admission_control::connections_are(std::size_t n) noexcept { stats_->connections_.store(n, relaxed); }
+void admission_control::connections_are(std::size_t n) noexcept {
+    open_.store(n, relaxed);
+    stats_->connections_.store(n, relaxed);
+}
 
 void admission_control::permit::give_back(time_point now, bool counts) noexcept {
     if (!control_) return;

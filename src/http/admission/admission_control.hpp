@@ -15,6 +15,8 @@
 
 #include <genever/http/admission.hpp>
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -86,7 +88,7 @@ public:
     void connections_are(std::size_t n) noexcept;
     /// Whether only the connections that are kept for critical requests are left, as far as can be seen from here.
     bool nearly_full() const noexcept {
-        return stats_->connections() > connections.most() - connections.reserve();
+        return open_.load(std::memory_order_relaxed) > connections.most() - connections.reserve();
     }
 
     /// For requests of no route's class.
@@ -106,6 +108,7 @@ private:
     refusal_pace pace_;
     const refusal_text text_;
     traffic_class other_;
+    std::atomic<std::size_t> open_{0}; // connections
 };
 
 } // namespace genever::http

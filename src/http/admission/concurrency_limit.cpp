@@ -23,6 +23,8 @@ constexpr double harmless = 5e6;
 // Handlers that take longer than this by nature are none that a queue would show in.
 constexpr double long_wait = 2e9;
 constexpr duration longest_cohort = 4s;
+// A limited class of which no cohort ends for so long: its handlers hang, or have become ones that a limit is not for.
+constexpr duration longest_silence = 10s;
 // Where it is a queue, half as many take at most so much of the time before.
 constexpr double falls_to = 0.75;
 // T over B, where the limit holds it.
@@ -78,13 +80,14 @@ std::optional<concurrency_limit::ticket> concurrency_limit::enter(time_point now
 // long, or never end: what they would tell at their end must not be waited for.)
 bool concurrency_limit::reconsider(time_point now) noexcept {
     const bool told_nothing = (phase_ == phase::halved || phase_ == phase::probing) && now > give_up_;
-    const bool long_ago = phase_ == phase::limited && now - refused_at_ > free_after;
+    const bool long_ago =
+        phase_ == phase::limited && (now - refused_at_ > free_after || now - judged_at_ > longest_silence);
     if (!told_nothing && !long_ago) return false;
     if (told_nothing && phase_ == phase::probing) { // the work takes longer than before: as before, then
         begin(phase::limited, limit_before_, 1, now);
         return in_hand() < limit_.load(relaxed);
     }
-    if (told_nothing) trusted_until_ = now + trust;
+    trusted_until_ = now + trust;
     be_free();
     return true;
 }
@@ -157,6 +160,7 @@ void concurrency_limit::follow(double time) noexcept {
 
 // Under the lock: of a cohort.
 void concurrency_limit::judge(double time, double in_hand, time_point now, std::size_t least) noexcept {
+    judged_at_ = now;
     switch (phase_) {
     case phase::free: {
         if (base_from_ == 0) return follow(time);
@@ -226,6 +230,7 @@ void concurrency_limit::begin(phase p, double most, std::size_t least, time_poin
     forget_cohorts();
     if (p == phase::limited) {
         time_ = headroom * base_; // from now on
+        judged_at_ = now;
         refused_at_ = now;
         return;
     }

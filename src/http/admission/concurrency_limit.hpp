@@ -99,6 +99,7 @@ private:
     std::uint64_t first_valid_ = 1;
     std::array<cohort, cohorts_kept> cohorts_{};
     time_point refused_at_{};
+    time_point judged_at_{};
     time_point phase_began_{};
     time_point give_up_{};
     time_point trusted_until_{};

@@ -38,10 +38,14 @@ connection_limits::verdict connection_limits::enter(client_key who) {
     if (of_client >= most_of_a_client_) return verdict::too_many_of_client;
     ++of_client;
     ++count_;
-    return count_ > most_ - reserve_ ? verdict::admitted_in_reserve : verdict::admitted;
+    // Those in the reserve do not take places of the others: else all that come while it is full would be in it at last.
+    if (count_ - in_reserve_ <= most_ - reserve_) return verdict::admitted;
+    ++in_reserve_;
+    return verdict::admitted_in_reserve;
 }
 
-void connection_limits::leave(client_key who) noexcept {
+void connection_limits::leave(client_key who, bool in_reserve) noexcept {
+    if (in_reserve) --in_reserve_;
     const auto at = clients_.find(who);
     if (--at->second == 0) clients_.erase(at);
     --count_;

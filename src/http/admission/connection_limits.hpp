@@ -21,7 +21,8 @@ public:
     enum class verdict : std::uint8_t { admitted, admitted_in_reserve, too_many, too_many_of_client };
     /// Counts the connection where it is admitted. Throws std::bad_alloc, counting nothing.
     verdict enter(client_key who);
-    void leave(client_key who) noexcept;
+    /// `in_reserve`: as which it was admitted.
+    void leave(client_key who, bool in_reserve) noexcept;
 
     std::size_t count() const noexcept { return count_; }
     std::size_t most() const noexcept { return most_; }
@@ -33,6 +34,7 @@ private:
     std::size_t most_of_a_client_;
     std::size_t reserve_;
     std::size_t count_ = 0;
+    std::size_t in_reserve_ = 0; // of them
     std::unordered_map<client_key, std::uint32_t> clients_;
 };
 

@@ -9,7 +9,7 @@ TEST(ConnectionLimits, CountAll) {
     connection_limits l{3, 3};
     for (client_key c : {1, 2, 3}) EXPECT_EQ(l.enter(c), admitted);
     EXPECT_EQ(l.enter(4), too_many);
-    l.leave(2);
+    l.leave(2, false);
     EXPECT_EQ(l.enter(4), admitted);
     EXPECT_EQ(l.count(), 3U);
 }
@@ -20,7 +20,7 @@ TEST(ConnectionLimits, CountThoseOfEachClient) {
     EXPECT_EQ(l.enter(1), admitted);
     EXPECT_EQ(l.enter(1), too_many_of_client);
     EXPECT_EQ(l.enter(2), admitted);
-    l.leave(1);
+    l.leave(1, false);
     EXPECT_EQ(l.enter(1), admitted);
     EXPECT_EQ(l.count(), 3U);
 }
@@ -31,10 +31,13 @@ TEST(ConnectionLimits, KeepTheLastForCriticalRequests) {
     EXPECT_EQ(l.enter(1), admitted_in_reserve);
     EXPECT_EQ(l.enter(1), admitted_in_reserve);
     EXPECT_EQ(l.enter(1), too_many);
-    l.leave(1);
-    l.leave(1);
-    l.leave(1);
-    EXPECT_EQ(l.enter(1), admitted);
+    // Who comes for one that leaves takes its kind of place, however often.
+    for (int i = 0; i < 100; ++i) {
+        l.leave(1, false);
+        EXPECT_EQ(l.enter(1), admitted);
+        l.leave(1, true);
+        EXPECT_EQ(l.enter(1), admitted_in_reserve);
+    }
 }
 
 TEST(ConnectionLimits, AreTakenFromTheFileDescriptorsAndNeverNone) {
