@@ -310,7 +310,7 @@ class Stop(HeartTest):
                              GENEVER_HEART_MOST_BACKOFF_MS=60_000)
         for _ in range(2):
             self.kill_service(service)
-        eventually(lambda: not children_of(service.process.pid), "the service is down")
+        eventually(lambda: service.log().count("was ended by") == 2, "the heart knows that the service is down")
         service.send_sigterm()
         self.assert_ends(service)
 
