@@ -98,7 +98,7 @@ struct place {
     std::uint16_t full_port = 0;
     std::vector<unique_fd> in_full;
 
-    pid gate;
+    std::atomic<pid> gate{};
     std::size_t sockets = 0; // before the victim has done anything
 };
 using at_place = std::shared_ptr<place>;
@@ -186,7 +186,7 @@ task<> accepting_by_an_own_listener(at_place p) {
 task<> accepting_while_it_is_held(at_place p) {
     const witness w{p};
     p->gate = spawn([]() -> task<> { co_await receive([](int) {}); });
-    set_accept_gate(p->gate);
+    set_accept_gate(p->gate.load());
     [[maybe_unused]] const auto a = co_await p->listener->accept();
 }
 task<> connecting(at_place p) {
@@ -219,7 +219,7 @@ void hang_up(place& p, pid) { ::shutdown(p.theirs.get(), SHUT_RDWR); }
 void connect_a_client(place& p, pid) { p.clients.push_back(connected_to(p.listener->local().port())); }
 void connect_and_open(place& p, pid who) {
     connect_a_client(p, who);
-    if (p.gate) send(p.gate, 1);
+    if (const pid gate = p.gate) send(gate, 1);
 }
 
 // ---- the place
@@ -260,7 +260,7 @@ task<> settle(at_place p) {
     // For those beside the victim.
     drain(p->theirs_of_handle.get());
     set_accept_gate({});
-    if (p->gate) send(p->gate, 1);
+    if (const pid gate = p->gate) send(gate, 1);
     co_return;
 }
 
