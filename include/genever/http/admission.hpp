@@ -14,8 +14,9 @@ namespace genever::http {
 
 /// Who gives way when the server is overloaded.
 enum class priority : std::uint8_t {
-    critical, ///< never refused, but beyond a `max_concurrency` of its own: health checks, metrics, what an operator needs
-    ///< to see. What it costs nobody is protected from: not for what clients like to ask for.
+    /// Never refused, but beyond a `max_concurrency` of its own: health checks, metrics, what an operator needs to see. Nobody
+    /// is protected from what it costs: it is not for what clients like to ask for.
+    critical,
     normal,    ///< refused when it has waited for too long, or too many are being handled
     sheddable, ///< refused before the others are: what can be done later, or left out
 };
@@ -121,7 +122,8 @@ const char* to_string(refusal r) noexcept;
 /// like, from any thread.
 class server_stats {
 public:
-    /// How many requests were admitted; each ends with its response, or as one of the last two refusals.
+    /// How many requests were admitted; each ends with its response, or as one of the last two refusals. One that was admitted
+    /// by a class and then by a more specific one (exchange::admit) counts twice.
     std::uint64_t admitted() const noexcept;
     std::uint64_t refused(refusal why) const noexcept;
     /// All that were not admitted: without the last two of the list.
