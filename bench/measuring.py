@@ -1,14 +1,16 @@
 """What the comparing benchmarks share: pinned runs, what others took of the cores, versions, and the page."""
 
 import datetime
+import json
 import os
 import pathlib
 import platform
 import re
+import shlex
+import shutil
 import statistics
 import subprocess
 import sys
-import shutil
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -22,6 +24,20 @@ class Invalid(Exception):
 
 class Skipped(Exception):
     """A stack cannot be measured here, and why."""
+
+
+# wrk's own report rounds its figures; this prints them exactly. Defining only `done` costs nothing a request.
+WRK_DONE = """
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    'RESULT {"requests":%d,"us":%d,"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d,' ..
+    '"p50_us":%.1f,"p99_us":%.1f,"p999_us":%.1f}\\n',
+    summary.requests, summary.duration, e.connect, e.read, e.write, e.status, e.timeout,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+end
+"""
+ERROR_KINDS = ("connect", "read", "write", "status", "timeout")
 
 
 def say(text):
@@ -115,3 +131,16 @@ def write_docs(name, text):
     head, rest = page.split(begin)
     tail = rest.split(end)[1]
     DOCS.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
+
+
+def publish(options, name, text, worst, facts, samples):
+    """Prints the table, keeps the raw samples, and puts it into docs/performance.md where that was asked for. `worst` is the
+    largest share of the cores that other work took."""
+    print(text)
+    if worst > 0.05:
+        say("warning: other work disturbed this run; repeat it on a quiet machine")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps({"machine": facts, "command": shlex.join(sys.argv), "samples": samples}, indent=2)
+                            + "\n")
+    if options.write:
+        write_docs(name, text)

@@ -26,20 +26,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import ROOT, Invalid, compilers, machine, output_of, write_docs  # noqa: E402
-
-# wrk's own report rounds its figures; this prints them exactly. Defining only `done` costs nothing a request.
-WRK_DONE = """
-done = function(summary, latency, requests)
-  local e = summary.errors
-  io.write(string.format(
-    'RESULT {"requests":%d,"us":%d,"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d,' ..
-    '"p50_us":%.1f,"p99_us":%.1f}\\n',
-    summary.requests, summary.duration, e.connect, e.read, e.write, e.status, e.timeout,
-    latency:percentile(50), latency:percentile(99)))
-end
-"""
-ERROR_KINDS = ("connect", "read", "write", "status", "timeout")
+from measuring import ERROR_KINDS, ROOT, WRK_DONE, Invalid, compilers, machine, output_of, write_docs  # noqa: E402
 
 
 class Row:

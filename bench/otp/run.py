@@ -10,14 +10,13 @@ Exit code: 0 valid, 1 invalid (nothing is written to the docs), 2 usage.
 import argparse
 import json
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from measuring import (ROOT, Invalid, Skipped, build, compilers, machine, need, run_pinned, say,  # noqa: E402
-                       spread, write_docs)
+                       spread, publish)
 
 PEER = ROOT / "bench" / "peers" / "otp" / "erlang"
 FOLDER = ROOT / "build" / "bench" / "peers" / "otp-erlang"
@@ -104,16 +103,8 @@ def main():
                   f"- Versions: Genever {facts['commit']} ({compilers(options.genever)}); {some.get('version', '')}.",
                   f"- Disturbance: other work took at most {worst:.1%} of the cores in any measurement."]
         text = "\n".join(lines)
-        print(text)
-        if worst > 0.05:
-            say("warning: other work disturbed this run; repeat it on a quiet machine")
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({
-            "machine": facts, "command": shlex.join(sys.argv),
-            "samples": [{"stack": title, "workers": workers, "rounds": of_one}
-                        for (title, workers), of_one in samples.items()]}, indent=2) + "\n")
-        if options.write:
-            write_docs("bench-otp", text)
+        publish(options, "bench-otp", text, worst, facts,
+                [{"stack": title, "workers": workers, "rounds": of_one} for (title, workers), of_one in samples.items()])
     except (Invalid, subprocess.SubprocessError, OSError, ValueError, KeyError) as problem:
         say(f"invalid run: {problem!r}")
         return 1

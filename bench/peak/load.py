@@ -10,20 +10,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import Invalid  # noqa: E402
+from measuring import ERROR_KINDS, WRK_DONE, Invalid  # noqa: E402
 
-# wrk's own report rounds its figures; this prints them exactly.
-WRK_DONE = """
-done = function(summary, latency, requests)
-  local e = summary.errors
-  io.write(string.format(
-    'RESULT {"requests":%d,"us":%d,"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d,' ..
-    '"p50_us":%.1f,"p99_us":%.1f,"p999_us":%.1f}\\n',
-    summary.requests, summary.duration, e.connect, e.read, e.write, e.status, e.timeout,
-    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
-end
-"""
-ERROR_KINDS = ("connect", "read", "write", "status", "timeout")
 PIPELINE_DEPTH = 16
 
 

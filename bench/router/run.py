@@ -10,14 +10,13 @@ Exit code: 0 valid, 1 invalid (nothing is written to the docs), 2 usage.
 import argparse
 import json
 import pathlib
-import shlex
 import statistics
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from measuring import (ROOT, Invalid, Skipped, build, compilers, machine, need, run_pinned, say,  # noqa: E402
-                       spread, write_docs)
+                       spread, publish)
 
 PEER = ROOT / "bench" / "peers" / "router" / "gin"
 GIN = ROOT / "build" / "bench" / "peers" / "router-gin"
@@ -106,14 +105,7 @@ def main():
                   f"- Versions: {'; '.join(versions)}.",
                   f"- Disturbance: other work took at most {worst:.1%} of the core in any measurement."]
         text = "\n".join(lines)
-        print(text)
-        if worst > 0.05:
-            say("warning: other work disturbed this run; repeat it on a quiet machine")
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"machine": facts, "command": shlex.join(sys.argv), "samples": samples},
-                                           indent=2) + "\n")
-        if options.write:
-            write_docs("bench-router", text)
+        publish(options, "bench-router", text, worst, facts, samples)
     except (Invalid, subprocess.SubprocessError, OSError, ValueError, KeyError) as problem:
         say(f"invalid run: {problem!r}")
         return 1

@@ -103,7 +103,7 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
 
 bool connection::may_keep_alive(bool head_in_use) {
     if (!request_.keep_alive || close_ || broken_ || detached_ || response_.close) return false;
-    if (presence_.in_reserve() && in_reserve()) return false; // the next one needs it
+    if (in_reserve()) return false; // the next one needs it
     if (!server_.draining.load(std::memory_order_relaxed) && !stop_requested()) return true;
     // A drain answers what the client has sent already: this response is the last one if nothing follows it.
     if (!body_done_) return false;
@@ -147,8 +147,7 @@ task<> connection::serve() {
                 handled_at_ = now();
             }
             const server_state::client_wait w{member_};
-            if (presence_.in_reserve() && in_reserve())
-                deadline = std::min(deadline, now() + reserve_patience);
+            if (in_reserve()) deadline = std::min(deadline, now() + reserve_patience);
             if (!in_.empty()) {
                 const io_result r = co_await stream_.io().readable(
                     w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
@@ -183,16 +182,13 @@ task<> connection::serve() {
 
         // ---- the handler, behind the barrier
         begin_request();
+        const bool others_first = had_its_turn();
         // A client that does not read must not hold a place among those in hand.
-        if (out_.size() >= flush_before_handling && !flush_now()) {
+        if (out_.size() >= (others_first ? 1 : flush_before_handling) && !flush_now()) {
             const bool sent = co_await flush();
             if (!sent) co_return;
         }
-        if (had_its_turn()) {
-            if (!out_.empty() && !flush_now()) {
-                const bool sent = co_await flush();
-                if (!sent) co_return;
-            }
+        if (others_first) {
             came_at_ = now();
             co_await yield();
             fresh_turn_ = true;
@@ -234,7 +230,8 @@ task<> connection::serve() {
             if (!recovered) co_return;
         }
         if (refused_ != refusal::none) {
-            if (const time_point when = note_refusal(); when > handled_at_) {
+            if (const time_point when = server_.admission.answer_refusal_at(handled_at_);
+                when > handled_at_) {
                 if (!out_.empty() && !flush_now()) {
                     const bool sent = co_await flush();
                     if (!sent) co_return;
@@ -285,15 +282,16 @@ bool connection::admit(traffic_class& c) {
     first_ = false;
     handled_at_ = time;
     if (std::exchange(fresh_turn_, false)) turn_began_ = time;
-    const admission_control::asker a{.client = presence_.client(),
-                                     .waited = queued_,
-                                     .measured = measured,
-                                     .in_reserve = presence_.in_reserve() && in_reserve()};
+    const admission_control::asker a{
+        .client = presence_.client(), .waited = queued_, .measured = measured, .in_reserve = in_reserve()};
     refused_ = server_.admission.admit(c, a, time, permit_);
     return refused_ == refusal::none;
 }
 
-bool connection::in_reserve() const noexcept { return server_.admission.nearly_full(); }
+// Whether this is one of the last connections, which are for critical requests, as long as there are no others.
+bool connection::in_reserve() const noexcept {
+    return presence_.in_reserve() && server_.admission.nearly_full();
+}
 
 // Whether others are to have theirs: a client can send many requests together.
 bool connection::had_its_turn() const noexcept {
@@ -306,10 +304,7 @@ time_point connection::handler_deadline() const noexcept {
     return later(handled_at_, limit);
 }
 
-// The request was not admitted: when to tell.
-time_point connection::note_refusal() noexcept { return server_.admission.answer_refusal_at(handled_at_); }
-
-// Tells. Whether the connection goes on.
+// Tells that the request was not admitted. Whether the connection goes on.
 bool connection::append_refusal() {
     if (!body_done_ && !body_asked_) close_ = true; // see finish_response
     if (!body_done_ && parser_.announced_body() > discard_refused_bytes)

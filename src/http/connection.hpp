@@ -59,7 +59,6 @@ private:
     void replace_response(int status, std::string_view body);
     bool had_its_turn() const noexcept;
     time_point handler_deadline() const noexcept;
-    time_point note_refusal() noexcept;
     bool append_refusal();
     bool answer_timeout();
 
@@ -104,8 +103,8 @@ private:
     // Admission.
     admission_control::permit permit_;
     const traffic_class* class_ = nullptr; // of the request that was admitted; null: it did not ask
-    time_point
-        handled_at_{}; // when the last request began to be handled, or when what was waited for after that came
+    // When the last request began to be handled, or when what was waited for after that came.
+    time_point handled_at_{};
     time_point turn_began_{};  // when the first of those that came together did
     time_point came_at_{};     // when the next one was there, where others had their turn before it
     duration queued_{};        // how long the last whose wait could be measured had waited for the server

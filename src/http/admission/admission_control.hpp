@@ -19,7 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
+#include <optional>
 
 namespace genever::http {
 
@@ -42,8 +42,7 @@ public:
     struct asker {
         client_key client = 0;
         duration waited{};
-        bool measured =
-            true; // it has waited for so long itself; not: as its predecessor on the connection did
+        bool measured = true;    // not: it is judged by the wait of its predecessor on the connection
         bool in_reserve = false; // its connection is one of those kept for critical requests
     };
 
@@ -51,14 +50,8 @@ public:
     class permit {
     public:
         permit() noexcept = default;
-        permit(permit&& o) noexcept
-            : control_(std::exchange(o.control_, nullptr)), class_(o.class_), place_(o.place_) {}
-        permit& operator=(permit&& o) noexcept {
-            std::swap(control_, o.control_);
-            std::swap(class_, o.class_);
-            std::swap(place_, o.place_);
-            return *this;
-        }
+        permit(const permit&) = delete;
+        permit& operator=(const permit&) = delete;
         ~permit() { give_back(); }
 
         /// The handler has returned by itself: how long it took counts.
@@ -93,7 +86,6 @@ public:
 
     /// For requests of no route's class.
     traffic_class& other() noexcept { return other_; }
-    const admission_options& options() const noexcept { return options_; }
 
     /// Under the server's lock.
     connection_limits connections;

@@ -41,8 +41,6 @@ public:
     /// Notes that one has been refused: the server is overloaded for at least another interval.
     void note_refusal(time_point now) noexcept;
 
-    duration target() const noexcept { return target_; }
-
 private:
     bool note_slowly(time_point now, duration waited) noexcept;
 
