@@ -150,7 +150,8 @@ bool blocking_pool::start_thread(std::unique_ptr<blocking_job>& job) {
         throw;
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    if (on_lowered_thread()) return false; // in between: that thread finds no job, and ends
+    if (on_lowered_thread())
+        return false; // in between: that thread finds no job, unless one is queued by then, and ends
     me->job = std::move(job);
     return true;
 }
@@ -160,16 +161,21 @@ void blocking_pool::work(members::iterator me) noexcept {
     ask_for_usual_slices(0); // its starter's, a worker's, are short
     std::unique_lock g{lock_};
     bool idle = false;
+    const auto take_from_queue = [&] {
+        if (!first_) return;
+        me->job.reset(first_);
+        first_ = first_->next;
+    };
+    // Whoever was queued while a thread without a job counted as one that would come to it must not wait for ever: it is run,
+    // at whatever priority.
+    if (!me->job) take_from_queue();
     while (me->job) {
         std::unique_ptr<blocking_job> job = std::move(me->job);
         g.unlock();
         job->run();
         job.reset();
         g.lock();
-        if (first_) {
-            me->job.reset(first_);
-            first_ = first_->next;
-        }
+        take_from_queue();
         if (!me->job) idle = !wait_for_job(g, me);
     }
     members before;

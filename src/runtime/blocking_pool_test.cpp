@@ -151,6 +151,31 @@ TEST(BlockingPool, StartsNoThreadFromOneThatHasBeenLowered) {
     EXPECT_EQ(ran, 0);
 }
 
+// A thread that was let go counts until it has ended, and a job that comes meanwhile is queued for it.
+TEST(BlockingPool, ForgetsNoJobForAThreadThatItLetsGo) {
+    runtime rt{{.workers = 1}};
+    rt.run([] {
+        auto& lowered = detail::this_thread()->lowered;
+        std::atomic<bool> over{false};
+        std::thread marks{[&] {
+            while (!over) lowered = !lowered;
+        }};
+        for (int i = 0; i < 2000; ++i) {
+            detail::blocking_pool pool{1, duration::zero()};
+            std::promise<void> done;
+            auto one = job([&] { done.set_value(); });
+            while (!pool.submit(std::move(one))) {
+            }
+            const auto status = done.get_future().wait_for(20s);
+            EXPECT_EQ(status, std::future_status::ready);
+            if (status != std::future_status::ready) break;
+        }
+        over = true;
+        marks.join();
+        lowered = false;
+    });
+}
+
 // The same where the mark comes while the thread is being started: it is started, and ends without a job.
 TEST(BlockingPool, LetsAThreadGoThatMayHaveInheritedALowPriority) {
     runtime rt{{.workers = 1}};
