@@ -29,8 +29,17 @@ std::size_t sequence_at(std::string_view s, std::size_t i) {
 
 void append_json_string(std::string& out, std::string_view text) {
     static constexpr char digits[] = "0123456789abcdef";
+    const auto plain = [](char c) {
+        const auto b = static_cast<unsigned char>(c);
+        return b >= 0x20 && b < 0x7f && b != '"' && b != '\\';
+    };
     out += '"';
     for (std::size_t i = 0; i < text.size();) {
+        std::size_t end = i; // most texts are plain as a whole
+        while (end < text.size() && plain(text[end])) ++end;
+        out.append(text, i, end - i);
+        i = end;
+        if (i == text.size()) break;
         const auto b = static_cast<unsigned char>(text[i]);
         if (b == '"' || b == '\\') {
             (out += '\\') += text[i++];
@@ -46,7 +55,7 @@ void append_json_string(std::string& out, std::string_view text) {
             out += digits[b & 15];
             ++i;
         } else if (const std::size_t n = sequence_at(text, i); n != 0) {
-            out += text.substr(i, n);
+            out.append(text, i, n);
             i += n;
         } else {
             out += "\xEF\xBF\xBD";

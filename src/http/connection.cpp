@@ -219,6 +219,7 @@ task<> connection::serve() {
             handled_at_ = now();
         }
         permit_.give_back();
+        if (!in_.empty()) handled_at_ = now(); // the next one has been waiting for this one
         if (!finished && finished.error() == work_ended::peer_gone) {
             server_.admission.count(refusal::client_gone);
             co_return;

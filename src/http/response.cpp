@@ -7,8 +7,11 @@
 #include <cstddef>
 #include <functional>
 #include <stdexcept>
+#include <string_view>
 
 namespace genever::http {
+
+using namespace std::string_view_literals;
 
 namespace {
 
@@ -25,8 +28,8 @@ bool is_written_by_the_server(std::string_view name) noexcept {
 
 void check(std::string_view name, std::string_view value) {
     if (!is_token(name)) throw std::invalid_argument("http::response: a field name must be a token");
-    // Byte by byte: find_first_of searches its set anew for each byte, which every response would pay for.
-    if (std::ranges::any_of(value, [](char c) { return c == '\r' || c == '\n' || c == '\0'; })) {
+    // One search for each: find_first_of searches its set anew for each byte, which every response would pay for.
+    if (std::ranges::any_of("\r\n\0"sv, [&](char c) { return value.contains(c); })) {
         throw std::invalid_argument("http::response: a field value must not hold CR, LF or NUL");
     }
 }
@@ -52,8 +55,14 @@ bool overlaps(std::string_view view, const std::string& s) noexcept {
 }
 
 void append_line(std::string& lines, std::string_view name, std::string_view value) {
-    lines.reserve(lines.size() + name.size() + value.size() + 4);
-    lines.append(name).append(": ").append(value).append("\r\n");
+    const std::size_t at = lines.size();
+    const std::size_t size = name.size() + 2 + value.size() + 2;
+    if (lines.capacity() - at < size) lines.reserve(std::max(at + size, 2 * lines.capacity()));
+    lines.resize_and_overwrite(at + size, [&](char* p, std::size_t n) {
+        p += at;
+        for (const std::string_view piece : {name, ": "sv, value, "\r\n"sv}) p += piece.copy(p, piece.size());
+        return n;
+    });
 }
 
 } // namespace

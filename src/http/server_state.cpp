@@ -69,16 +69,14 @@ server_state::member::~member() {
     if (next_) next_->previous_ = previous_;
 }
 
+// Either this sees the drain, or the drain sees the wait: both write first and read then, in one order for all. (No lock: every
+// request passes here, on all workers.)
 server_state::client_wait::client_wait(member& m) noexcept : member_(m) {
-    spin_guard g{m.server_.lock_};
-    m.waiting_ = true;
-    draining_ = m.server_.draining.load(std::memory_order_relaxed); // written under the lock
+    m.waiting_.store(true, std::memory_order_seq_cst);
+    draining_ = m.server_.draining.load(std::memory_order_seq_cst);
 }
 
-server_state::client_wait::~client_wait() {
-    spin_guard g{member_.server_.lock_};
-    member_.waiting_ = false;
-}
+server_state::client_wait::~client_wait() { member_.waiting_.store(false, std::memory_order_relaxed); }
 
 void server_state::open() {
     admission.served_by(stats().workers);
@@ -95,11 +93,11 @@ void server_state::drain(pid who) {
     {
         spin_guard g{lock_};
         idle_until_.store(idle_until.time_since_epoch().count(), std::memory_order_relaxed);
-        draining.store(true, std::memory_order_relaxed);
+        draining.store(true, std::memory_order_seq_cst);
         waits_for_drain_ = who;
         none = admission.connections.count() == 0;
         for (member* m = first_; m; m = m->next_)
-            if (m->waiting_) m->io_.nudge();
+            if (m->waiting_.load(std::memory_order_seq_cst)) m->io_.nudge(); // one too many does no harm
     }
     if (none) send(who, drained{});
 }

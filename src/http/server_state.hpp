@@ -84,7 +84,7 @@ struct server_state {
         io_handle& io_;
         member* previous_ = nullptr;
         member* next_ = nullptr;
-        bool waiting_ = false;
+        std::atomic<bool> waiting_{false};
     };
 
     /// A connection's wait for its client: a drain that begins meanwhile ends it with a nudge.

@@ -81,9 +81,20 @@ void log_crash(const context& c, const std::exception_ptr& e) {
 
 // --- logger ---
 
+logger_middleware::logger_middleware(access_sink sink) : sink_(std::move(sink)) {
+    const auto* f = sink_.target<void (*)(const access_record&)>();
+    writes_log_ = f && *f == &log_access;
+}
+
 logger_middleware logger(access_sink sink) { return logger_middleware{std::move(sink)}; }
 
+// Without anybody to read the line the clock is not read for it either.
+bool logger_middleware::silent() const noexcept {
+    return !sink_ || (writes_log_ && !log::enabled(log::level::info));
+}
+
 task<> logger_middleware::operator()(context& c, next rest) const {
+    if (silent()) return rest(c);
     const time_point start = now();
     try {
         task<> running = rest(c);
@@ -107,7 +118,6 @@ task<> logger_middleware::wait(context& c, time_point start, task<> rest) const 
 }
 
 void logger_middleware::report(const context& c, time_point start, int status) const {
-    if (!sink_) return;
     sink_({.client = c.client_address(),
            .method = c.method(),
            .target = c.target(),

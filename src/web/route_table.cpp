@@ -2,6 +2,7 @@
 
 #include "web/percent.hpp"
 
+#include <genever/base/pool.hpp>
 #include <genever/http/response.hpp>
 
 #include <algorithm>
@@ -65,8 +66,7 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
     for (route& r : routes_) r.admission = std::make_shared<http::traffic_class>(r.traffic);
 }
 
-// The usual case: a plain path that the method's own tree has. A handler that never waits and has no
-// middleware then runs here, without a coroutine frame.
+// The usual case: a plain path that the method's own tree has.
 task<> route_table::handle(http::exchange& x) const {
     const http::request& request = x.request;
     if (!request.path.contains('%')) [[likely]] {
@@ -74,24 +74,39 @@ task<> route_table::handle(http::exchange& x) const {
         if (const auto number = indexes_[index(request.method)].find(request.path, params)) [[likely]] {
             const route& r = routes_[*number];
             if (!x.admit(*r.admission)) return {};
-            if (!r.immediate) return run(x, r, params);
-            context c{x, r, params};
-            return r.chain.front()->call(c, next{1});
+            return run(make_context(x, r, params));
         }
     }
     return handle_rare(x);
 }
 
-task<> route_table::run(http::exchange& x, const route& r, path_params params) {
-    context c{x, r, params};
-    task<> chain = next{0}(c);
-    co_await std::move(chain);
+route_table::owned_context route_table::make_context(http::exchange& x, const route& r,
+                                                     const path_params& params) {
+    return owned_context{new (genever::detail::pool_allocate(sizeof(context))) context{x, r, params}};
 }
+
+void route_table::free_context::operator()(context* c) const noexcept {
+    c->~context();
+    genever::detail::pool_free(c, sizeof(context));
+}
+
+// A chain that has nothing to wait for is over here, without a coroutine frame.
+task<> route_table::run(owned_context c) {
+    begun_chain chain{std::move(c), {}};
+    chain.rest = next{0}(*chain.c);
+    if (chain.rest.empty()) return {};
+    return finish(std::move(chain));
+}
+
+task<> route_table::finish(begun_chain chain) { co_await std::move(chain.rest); }
 
 task<> route_table::handle_rare(http::exchange& x) const {
     http::traffic_class* own = class_of(x.request);
     const bool admitted = own ? x.admit(*own) : x.admit();
-    return admitted ? run_rare(x) : task<>{};
+    if (!admitted) return {};
+    owned_context c = make_context(x, not_found_, path_params{});
+    c->route_ = choose(*c);
+    return run(std::move(c));
 }
 
 /// That of the route which will answer; null where none does.
@@ -107,13 +122,6 @@ http::traffic_class* route_table::class_of(const http::request& request) const {
     path_params ignored;
     const route* r = find(request.method, path, ignored);
     return r ? r->admission.get() : nullptr;
-}
-
-task<> route_table::run_rare(http::exchange& x) const {
-    context c{x, not_found_, path_params{}};
-    c.route_ = choose(c);
-    task<> chain = next{0}(c);
-    co_await std::move(chain);
 }
 
 /// Chooses the route, and fills in the context's parameters and what the response needs beforehand.

@@ -9,6 +9,7 @@
 #include <genever/web/router.hpp>
 
 #include <array>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,10 +42,21 @@ private:
         path_params params;
     };
 
-    static task<> run(http::exchange& x, const route& r, path_params params);
+    struct free_context {
+        void operator()(context* c) const noexcept;
+    };
+    using owned_context = std::unique_ptr<context, free_context>;
+    /// What is left of a chain that has to wait refers to its context, so it goes first.
+    struct begun_chain {
+        owned_context c;
+        task<> rest;
+    };
+
+    static owned_context make_context(http::exchange& x, const route& r, const path_params& params);
+    static task<> run(owned_context c);
+    static task<> finish(begun_chain chain);
     task<> handle_rare(http::exchange& x) const;
     http::traffic_class* class_of(const http::request& request) const;
-    task<> run_rare(http::exchange& x) const;
     const route* choose(context& c) const;
     const route* find(http::method m, std::string_view path, path_params& params) const noexcept;
     bool matches_but_for_slash(http::method m, std::string_view path, context& c) const;

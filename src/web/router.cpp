@@ -37,15 +37,13 @@ std::string route_group::prefix_below(std::string_view prefix) const {
     return detail::join_patterns(prefix_, prefix);
 }
 
-std::size_t route_group::add(http::method m, std::string_view pattern, std::vector<detail::step_ptr> chain,
-                             bool immediate) {
+std::size_t route_group::add(http::method m, std::string_view pattern, std::vector<detail::step_ptr> chain) {
     const std::string whole =
         prefix_.empty() ? std::string{pattern} : detail::join_patterns(prefix_, pattern);
     const std::size_t number = state_->routes.size();
     std::vector<std::string> names = state_->trees[static_cast<std::size_t>(m)].insert(
         whole, static_cast<detail::route_tree::route_number>(number));
-    state_->routes.push_back(
-        {whole, std::move(names), std::move(chain), immediate, {.priority = priority_}, nullptr});
+    state_->routes.push_back({whole, std::move(names), std::move(chain), {.priority = priority_}, nullptr});
     state_->infos.push_back({m, whole, {}});
     return number;
 }

@@ -61,13 +61,15 @@ void log_access(const access_record& r);
 
 class logger_middleware {
 public:
-    explicit logger_middleware(access_sink sink) : sink_(std::move(sink)) {}
+    explicit logger_middleware(access_sink sink);
     task<> operator()(context& c, next rest) const;
 
 private:
     task<> wait(context& c, time_point start, task<> rest) const;
     void report(const context& c, time_point start, int status) const;
+    bool silent() const noexcept;
     access_sink sink_;
+    bool writes_log_ = false; // through log_access, which has its level
 };
 
 /// Reports every request to `sink` when the rest of the chain has ended. One that ends in an exception

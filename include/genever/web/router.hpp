@@ -105,21 +105,19 @@ public:
     template <class... Steps>
     route_ref handle(http::method m, std::string_view pattern, Steps&&... steps) {
         static_assert(sizeof...(Steps) > 0, "genever: a route needs a handler");
-        bool immediate = middleware_.empty() && sizeof...(Steps) == 1;
         std::vector<detail::step_ptr> chain = middleware_;
-        append(chain, immediate, std::forward<Steps>(steps)...);
-        return route_ref{state_, add(m, pattern, std::move(chain), immediate), 1};
+        append(chain, std::forward<Steps>(steps)...);
+        return route_ref{state_, add(m, pattern, std::move(chain)), 1};
     }
     /// All nine methods.
     template <class... Steps>
     route_ref any(std::string_view pattern, Steps&&... steps) {
         static_assert(sizeof...(Steps) > 0, "genever: a route needs a handler");
-        bool immediate = middleware_.empty() && sizeof...(Steps) == 1;
         std::vector<detail::step_ptr> chain = middleware_;
-        append(chain, immediate, std::forward<Steps>(steps)...);
-        const std::size_t first = add(static_cast<http::method>(0), pattern, chain, immediate);
+        append(chain, std::forward<Steps>(steps)...);
+        const std::size_t first = add(static_cast<http::method>(0), pattern, chain);
         for (std::size_t m = 1; m < http::method_count; ++m)
-            add(static_cast<http::method>(m), pattern, chain, immediate);
+            add(static_cast<http::method>(m), pattern, chain);
         return route_ref{state_, first, http::method_count};
     }
 
@@ -147,19 +145,17 @@ protected:
         : state_(state), prefix_(std::move(prefix)), middleware_(std::move(middleware)) {}
 
     template <class F, class... Rest>
-    static void append(std::vector<detail::step_ptr>& chain, bool& immediate, F&& f, Rest&&... rest) {
+    static void append(std::vector<detail::step_ptr>& chain, F&& f, Rest&&... rest) {
         if constexpr (sizeof...(Rest) == 0) {
-            immediate = immediate && detail::is_immediate<std::decay_t<F>>;
             chain.push_back(detail::make_handler(std::forward<F>(f)));
         } else {
             chain.push_back(detail::make_middleware(std::forward<F>(f)));
-            append(chain, immediate, std::forward<Rest>(rest)...);
+            append(chain, std::forward<Rest>(rest)...);
         }
     }
     std::string prefix_below(std::string_view prefix) const;
     /// Gives the route's place in the list.
-    std::size_t add(http::method m, std::string_view pattern, std::vector<detail::step_ptr> chain,
-                    bool immediate);
+    std::size_t add(http::method m, std::string_view pattern, std::vector<detail::step_ptr> chain);
 
     detail::router_state* state_;
     std::string prefix_;

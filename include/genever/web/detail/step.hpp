@@ -47,7 +47,6 @@ struct route {
     std::string pattern;
     std::vector<std::string> param_names;
     std::vector<step_ptr> chain; // middleware from the outside in, the handler last
-    bool immediate = false;      // one step only, which never waits
     http::traffic traffic;
     std::shared_ptr<http::traffic_class> admission; // of a snapshot's routes
 };
@@ -89,14 +88,6 @@ template <class F>
 inline constexpr bool is_middleware = [] {
     if constexpr (std::is_invocable_v<const F&, context&, next>)
         return std::is_same_v<std::invoke_result_t<const F&, context&, next>, task<>>;
-    else
-        return false;
-}();
-
-template <class F>
-inline constexpr bool is_immediate = [] {
-    if constexpr (std::is_invocable_v<const F&, context&>)
-        return std::is_void_v<std::invoke_result_t<const F&, context&>>;
     else
         return false;
 }();
