@@ -22,8 +22,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// How long an idle connection keeps its memory, in case the next request is on its way.
-constexpr duration warm_time = 1s;
+// How long a connection without a request keeps its memory, in case the next one is on its way. Taking it again costs about a
+// microsecond; meanwhile thousands of clients that have asked once hold all of it.
+constexpr duration warm_time = 100ms;
 // What a client may still send after the response that ends the connection: closing at once would destroy the
 // response on its way (RFC 9112 section 9.6).
 constexpr duration linger_time = 1s;
@@ -39,8 +40,6 @@ constexpr std::size_t discard_refused_bytes = 16 * 1024;
 // Responses to pipelined requests go out together up to this size.
 constexpr std::size_t flush_at = 64 * 1024;
 constexpr std::size_t flush_before_handling = 16 * 1024;
-// How long one of the last connections may be without a request before it makes room for another.
-constexpr duration reserve_patience = 2s;
 
 /// The Date field's value, made once a second on each thread.
 [[gnu::noinline]] std::string_view current_date() noexcept {
@@ -56,19 +55,16 @@ constexpr duration reserve_patience = 2s;
 
 } // namespace
 
-connection::connection(server_state::presence presence, pid connections, net::unique_fd fd, std::string peer)
-    : exchange(request_, response_, {}), presence_(std::move(presence)), server_(*presence_.server()),
-      options_(server_.options), connections_(connections), peer_text_(std::move(peer)),
-      stream_(std::move(fd)), member_(server_, stream_.io()), parser_(options_.limits) {
-    peer_ = peer_text_;
-}
+connection::connection(accepted_client& client)
+    : exchange(request_, response_, client.address), client_(client), server_(client.server),
+      options_(server_.options), stream_(client.stream), parser_(options_.limits) {}
 
-// Beyond the link's reach the connection still counts (presence_), so every drain of the server waits for it.
+// Beyond the link's reach the connection still counts (its presence), so every drain of the server waits for it.
 void connection::detach() {
     if (detached_) return;
     const spawn_options options{.label = "http detached connection's limit"};
     spawn(options, limit_detached, self(), options_.drain_timeout);
-    unlink(connections_);
+    unlink(client_.connections);
     stream_.io().keep_on_hangup();
     detached_ = true;
 }
@@ -92,7 +88,7 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
             const fill f = read_now(room);
             if (f != fill::timeout) co_return f;
         }
-        const server_state::client_wait w{member_};
+        const server_state::client_wait w{client_.member};
         client_slow_ = true;
         const io_result r = co_await stream_.io().readable(
             w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
@@ -103,7 +99,7 @@ task<connection::fill> connection::wait_for_bytes(std::span<char> room, time_poi
 
 bool connection::may_keep_alive(bool head_in_use) {
     if (!request_.keep_alive || close_ || broken_ || detached_ || response_.close) return false;
-    if (in_reserve()) return false; // the next one needs it
+    if (client_.in_reserve()) return false; // the next one needs it
     if (!server_.draining.load(std::memory_order_relaxed) && !stop_requested()) return true;
     // A drain answers what the client has sent already: this response is the last one if nothing follows it.
     if (!body_done_) return false;
@@ -127,7 +123,7 @@ void connection::begin_request() noexcept {
 }
 
 // One coroutine on purpose: a request that its handler answers at once costs no frame.
-task<> connection::serve() {
+task<connection::after> connection::serve() {
     for (;;) {
         // ---- the head
         time_point deadline = time_point::max();
@@ -143,11 +139,11 @@ task<> connection::serve() {
             }
             if (!out_.empty() && !flush_now()) {
                 const bool sent = co_await flush();
-                if (!sent) co_return;
+                if (!sent) co_return after::end;
                 handled_at_ = now();
             }
-            const server_state::client_wait w{member_};
-            if (in_reserve()) deadline = std::min(deadline, now() + reserve_patience);
+            const server_state::client_wait w{client_.member};
+            if (client_.in_reserve()) deadline = std::min(deadline, now() + reserve_patience);
             if (!in_.empty()) {
                 const io_result r = co_await stream_.io().readable(
                     w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
@@ -161,19 +157,10 @@ task<> connection::serve() {
                 gone = std::exchange(last_look, true);
                 if (gone) break;
             } else { // nothing of a request has come: idle
-                const time_point since = now();
-                const duration patience = deadline == time_point::max()
-                                              ? options_.idle_timeout
-                                              : std::min(options_.idle_timeout, reserve_patience);
-                const io_result cold = co_await stream_.io().readable(since + std::min(warm_time, patience));
-                gone = cold == io_result::timeout && patience <= warm_time;
-                if (gone) break;
-                if (cold == io_result::timeout) {
-                    give_memory_back();
-                    const io_result r = co_await stream_.io().readable(later(since, patience));
-                    gone = r == io_result::timeout;
-                    if (gone) break;
-                }
+                client_.idle_since = now();
+                const io_result r = co_await stream_.io().readable(
+                    client_.idle_since + std::min(warm_time, client_.idle_patience()));
+                if (r == io_result::timeout) co_return after::idle;
             }
             drained_ = false; // an edge, or the nudge of a drain: look
             fresh_turn_ = true;
@@ -186,7 +173,7 @@ task<> connection::serve() {
         // A client that does not read must not hold a place among those in hand.
         if (out_.size() >= (others_first ? 1 : flush_before_handling) && !flush_now()) {
             const bool sent = co_await flush();
-            if (!sent) co_return;
+            if (!sent) co_return after::end;
         }
         if (others_first) {
             came_at_ = now();
@@ -201,7 +188,7 @@ task<> connection::serve() {
                 // It may wait for long: what is ready for the client goes first.
                 if (!out_.empty() && !flush_now()) {
                     const bool sent = co_await flush();
-                    if (!sent) co_return;
+                    if (!sent) co_return after::end;
                     handled_at_ = now(); // it begins now
                 }
                 if (!class_) handled_at_ = now(); // it will be admitted further in
@@ -222,20 +209,20 @@ task<> connection::serve() {
         if (!in_.empty()) handled_at_ = now(); // the next one has been waiting for this one
         if (!finished && finished.error() == work_ended::peer_gone) {
             server_.admission.count(refusal::client_gone);
-            co_return;
+            co_return after::end;
         }
-        if (!finished && !answer_timeout()) co_return;
+        if (!finished && !answer_timeout()) co_return after::end;
         if (thrown) {
             const bool recovered = recover(thrown);
             thrown = nullptr;
-            if (!recovered) co_return;
+            if (!recovered) co_return after::end;
         }
         if (refused_ != refusal::none) {
             if (const time_point when = server_.admission.answer_refusal_at(handled_at_);
                 when > handled_at_) {
                 if (!out_.empty() && !flush_now()) {
                     const bool sent = co_await flush();
-                    if (!sent) co_return;
+                    if (!sent) co_return after::end;
                 }
                 co_await sleep_until(when);
                 handled_at_ = when;
@@ -253,7 +240,7 @@ task<> connection::serve() {
         }
         if ((close_ || out_.size() >= flush_at) && !flush_now()) {
             const bool sent = co_await flush();
-            if (!sent) co_return;
+            if (!sent) co_return after::end;
             handled_at_ = now();
         }
         end_request();
@@ -261,9 +248,10 @@ task<> connection::serve() {
     }
     if (!out_.empty() && !flush_now()) {
         const bool sent = co_await flush();
-        if (!sent) co_return;
+        if (!sent) co_return after::end;
     }
     co_await linger();
+    co_return after::end;
 }
 
 // ---- admission
@@ -277,21 +265,18 @@ bool connection::admit(traffic_class& c) {
     permit_.give_back();
     const time_point time = now();
     // What has come while its predecessor was handled has waited for that one, not for the server; it is judged as that one was.
-    const time_point since = std::max({stream_.io().readable_since(), presence_.accepted_at(), came_at_});
-    const bool measured = !again && (first_ || since > handled_at_);
+    const time_point since =
+        std::max({stream_.io().readable_since(), client_.presence.accepted_at(), came_at_});
+    const bool measured = !again && since > handled_at_;
     if (measured) queued_ = time - since;
-    first_ = false;
     handled_at_ = time;
     if (std::exchange(fresh_turn_, false)) turn_began_ = time;
-    const admission_control::asker a{
-        .client = presence_.client(), .waited = queued_, .measured = measured, .in_reserve = in_reserve()};
+    const admission_control::asker a{.client = client_.presence.client(),
+                                     .waited = queued_,
+                                     .measured = measured,
+                                     .in_reserve = client_.in_reserve()};
     refused_ = server_.admission.admit(c, a, time, permit_);
     return refused_ == refusal::none;
-}
-
-// Whether this is one of the last connections, which are for critical requests, as long as there are no others.
-bool connection::in_reserve() const noexcept {
-    return presence_.in_reserve() && server_.admission.nearly_full();
 }
 
 // Whether others are to have theirs: a client can send many requests together.
@@ -347,14 +332,6 @@ bool connection::parse_head(time_point& deadline) {
     }
     if (deadline == time_point::max()) deadline = later(now(), options_.header_timeout);
     return false;
-}
-
-void connection::give_memory_back() {
-    in_.release();
-    parser_.reset_and_shrink();
-    body_ = {};
-    out_ = {};
-    response_ = {};
 }
 
 // The handler threw. False: its response has begun, and cannot be completed. The client sees by the broken framing that
@@ -569,7 +546,6 @@ task<std::expected<void, send_error>> connection::send_piece(std::string_view pi
     co_return result{};
 }
 
-// Ends the connection so that the client gets all of the last response.
 task<> connection::linger() {
     if (broken_) co_return;
     stream_.shutdown_write();

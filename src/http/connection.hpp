@@ -2,35 +2,44 @@
 //
 //        ┌──────────────── keep-alive ───────────────────┐
 //        ▼                                                │
-//      idle ──bytes──▶ head ──complete──▶ handling ──▶ responding ──close──▶ lingering ──▶ end
-//        │               │ failed, late    │    │ late, refused  ▲              ▲
-//        └─ drain, late, │                 │    └────── 503 ─────┤              │
-//           peer gone    └───────── error response ──────────────┴──────────────┘
-//              └─▶ end ◀────── peer gone ──┘
+//      warm ──bytes──▶ head ──complete──▶ handling ──▶ responding ──close──▶ lingering ──▶ end
+//      ▲ │               │ failed, late    │    │ late, refused  ▲              ▲
+//      │ ├─ drain, late, │                 │    └────── 503 ─────┤              │
+//      │ │  peer gone    └───────── error response ──────────────┴──────────────┘
+//      │ │     └─▶ end ◀────── peer gone ──┘                                    │
+//      │ └─no bytes for a while──▶ idle: without this object ──late─────────────┘
+//      └──────bytes, drain───────────┘
 //
-// All of it is one process, linked to the server's `connections` unless it has been detached. The handler runs in it, behind a barrier: what it throws becomes a 500 and a crash
-// report, and the connection goes on.
+// All of it is one process (`serve_client`), linked to the server's `connections` unless it has been detached. The handler
+// runs in it, behind a barrier: what it throws becomes a 500 and a crash report, and the connection goes on.
 #pragma once
 
+#include "accepted_client.hpp"
 #include "buffer.hpp"
 #include "request_parser.hpp"
-#include "server_state.hpp"
 
 #include <genever/http/exchange.hpp>
 #include <genever/net/tcp.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 namespace genever::http {
 
-class connection final : public exchange {
+/// What serves a client while it asks. Used in the client's process, by which it is outlived.
+class connection final : public exchange, public detail::pooled {
 public:
-    /// `connections` is the process to which this one is linked.
-    connection(server_state::presence presence, pid connections, net::unique_fd fd, std::string peer);
+    explicit connection(accepted_client& client);
 
-    /// Serves requests until the connection ends.
-    task<> serve();
+    enum class after : std::uint8_t {
+        idle, ///< nothing is here that would have to be kept
+        end,  ///< of the connection
+    };
+    /// Serves requests until none has come for a while, or the connection ends.
+    task<after> serve();
+    /// Ends the connection so that the client gets all of the last response.
+    task<> linger();
 
     bool admit(traffic_class& c) override;
     bool admit() override { return admit(server_.admission.other()); }
@@ -47,7 +56,6 @@ private:
 
     // The head, and the way to it.
     bool parse_head(time_point& deadline);
-    void give_memory_back();
     fill read_now(std::span<char> room) noexcept;
     task<fill> wait_for_bytes(std::span<char> room, time_point deadline);
     void begin_request() noexcept;
@@ -55,7 +63,6 @@ private:
     bool may_keep_alive(bool head_in_use);
 
     // The handler.
-    bool in_reserve() const noexcept;
     void replace_response(int status, std::string_view body);
     bool had_its_turn() const noexcept;
     time_point handler_deadline() const noexcept;
@@ -79,15 +86,11 @@ private:
     task<bool> flush();
     duration patience() const noexcept;
     send_error why_broken() const noexcept { return late_ ? send_error::timeout : send_error::disconnected; }
-    task<> linger();
 
-    server_state::presence presence_; // goes last: the connection counts until all else is gone
+    accepted_client& client_;
     server_state& server_;
     const server_options& options_;
-    pid connections_;
-    std::string peer_text_;
-    net::tcp_stream stream_;
-    server_state::member member_;
+    net::tcp_stream& stream_;
     request_parser parser_;
     http::request request_;
     http::response response_;
@@ -109,7 +112,6 @@ private:
     time_point came_at_{};     // when the next one was there, where others had their turn before it
     duration queued_{};        // how long the last whose wait could be measured had waited for the server
     bool fresh_turn_ = true;   // others have had their turn since the last one
-    bool first_ = true;        // no request of this connection has been handled
     bool client_slow_ = false; // the handler has waited for its client
     refusal refused_ = refusal::none;
 

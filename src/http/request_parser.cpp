@@ -2,6 +2,8 @@
 
 #include "syntax.hpp"
 
+#include <genever/base/pool.hpp>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 
@@ -190,7 +192,7 @@ bool is_space(char c) noexcept { return c == ' ' || c == '\t'; }
 
 } // namespace
 
-struct request_parser::impl {
+struct request_parser::impl : detail::pooled {
     explicit impl(const http::limits& l) : limits(l) {}
 
     head_result feed(std::string_view buffered, request& out);
@@ -484,10 +486,5 @@ body_result request_parser::body(std::string_view buffered) {
 std::uint64_t request_parser::announced_body() const noexcept { return impl_->announced; }
 
 void request_parser::reset() noexcept { impl_->reset(); }
-
-void request_parser::reset_and_shrink() noexcept {
-    impl_->reset();
-    std::vector<field>().swap(impl_->fields);
-}
 
 } // namespace genever::http

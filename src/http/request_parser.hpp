@@ -73,8 +73,6 @@ public:
 
     /// Prepares for the next request, keeping the memory.
     void reset() noexcept;
-    /// As `reset`, and gives back the memory that a request needs: for a connection that goes idle.
-    void reset_and_shrink() noexcept;
 
 private:
     struct impl;

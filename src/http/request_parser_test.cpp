@@ -369,16 +369,5 @@ TEST(RequestParser, DoesNotSearchAnIncompleteHeadFromItsStartAgain) {
     EXPECT_EQ(r.header("X").size(), 30U * 1024);
 }
 
-TEST(RequestParser, WorksAgainAfterItsMemoryWasGivenBack) {
-    const limits l;
-    request_parser parser(l);
-    request r;
-    ASSERT_EQ(parser.feed("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", r).state, head_state::complete);
-    parser.reset_and_shrink();
-    ASSERT_EQ(parser.feed("GET /b HTTP/1.1\r\nHost: b\r\n\r\n", r).state, head_state::complete);
-    EXPECT_EQ(r.path, "/b");
-    EXPECT_EQ(r.header("Host"), "b");
-}
-
 } // namespace
 } // namespace genever::http

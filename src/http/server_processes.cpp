@@ -1,6 +1,6 @@
 #include "server_processes.hpp"
 
-#include "connection.hpp"
+#include "accepted_client.hpp"
 
 #include <genever/base/log.hpp>
 #include <genever/net/tcp.hpp>
@@ -35,12 +35,6 @@ task<exit_signal> next_exit() {
 }
 
 // ---- connections
-
-task<> serve_connection(server_state::presence presence, pid connections, net::unique_fd fd,
-                        std::string peer) {
-    connection c{std::move(presence), connections, std::move(fd), std::move(peer)};
-    co_await c.serve();
-}
 
 task<> connections_process(std::shared_ptr<server_state> server, pid parent) {
     for (;;) {
@@ -161,7 +155,9 @@ void spawn_connection(const std::shared_ptr<server_state>& server, pid connectio
         return;
     }
     const spawn_options options{.label = "http connection", .link = connections};
-    spawn(options, serve_connection, std::move(*presence), connections, std::move(a.fd), a.peer.address());
+    spawn(options, serve_client,
+          std::make_unique<accepted_client>(std::move(*presence), connections, std::move(a.fd),
+                                            a.peer.address()));
 }
 
 pid start_connections(std::shared_ptr<server_state> server) {

@@ -2,7 +2,6 @@
 
 #include "web/percent.hpp"
 
-#include <genever/base/pool.hpp>
 #include <genever/http/response.hpp>
 
 #include <algorithm>
@@ -82,12 +81,7 @@ task<> route_table::handle(http::exchange& x) const {
 
 route_table::owned_context route_table::make_context(http::exchange& x, const route& r,
                                                      const path_params& params) {
-    return owned_context{new (genever::detail::pool_allocate(sizeof(context))) context{x, r, params}};
-}
-
-void route_table::free_context::operator()(context* c) const noexcept {
-    c->~context();
-    genever::detail::pool_free(c, sizeof(context));
+    return owned_context{new context{x, r, params}};
 }
 
 // A chain that has nothing to wait for is over here, without a coroutine frame.

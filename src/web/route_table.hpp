@@ -42,10 +42,7 @@ private:
         path_params params;
     };
 
-    struct free_context {
-        void operator()(context* c) const noexcept;
-    };
-    using owned_context = std::unique_ptr<context, free_context>;
+    using owned_context = std::unique_ptr<context>;
     /// What is left of a chain that has to wait refers to its context, so it goes first.
     struct begun_chain {
         owned_context c;

@@ -14,4 +14,10 @@ void* pool_allocate(std::size_t size);
 /// Takes back a block of `pool_allocate(size)`; `size` must be the same.
 void pool_free(void* block, std::size_t size) noexcept;
 
+/// Makes objects of the class that derives from it (publicly; the most derived one) lie in the pool.
+struct pooled {
+    static void* operator new(std::size_t size) { return pool_allocate(size); }
+    static void operator delete(void* block, std::size_t size) noexcept { pool_free(block, size); }
+};
+
 } // namespace genever::detail

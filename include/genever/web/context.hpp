@@ -1,6 +1,7 @@
 // A request and its response, as a handler of the router sees them.
 #pragma once
 
+#include <genever/base/pool.hpp>
 #include <genever/http/exchange.hpp>
 #include <genever/runtime/task.hpp>
 #include <genever/web/bind_error.hpp>
@@ -41,7 +42,7 @@ class route_table;
 /// The functions that make a response set the status, the content type and the whole body, replacing what
 /// was set before. They throw std::logic_error once `send_piece` has sent the head, and
 /// std::invalid_argument for a status outside 200 to 599.
-class context {
+class context : public genever::detail::pooled {
 public:
     context(const context&) = delete;
     context& operator=(const context&) = delete;
