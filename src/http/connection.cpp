@@ -144,24 +144,25 @@ task<connection::after> connection::serve() {
             }
             const server_state::client_wait w{client_.member};
             if (client_.in_reserve()) deadline = std::min(deadline, now() + reserve_patience);
+            time_point until;
             if (!in_.empty()) {
-                const io_result r = co_await stream_.io().readable(
-                    w.draining() ? std::min(deadline, now() + drain_patience) : deadline);
-                if (r == io_result::timeout) {
-                    refuse(408, "the request's head did not come in time");
-                    break;
-                }
-            } else if (w.draining() && now() < server_.idle_until()) { // one more request, but no longer
-                co_await stream_.io().readable(server_.idle_until());
-            } else if (w.draining()) { // what has come by now is still answered
-                gone = std::exchange(last_look, true);
-                if (gone) break;
-            } else { // nothing of a request has come: idle
+                until = w.draining() ? std::min(deadline, now() + drain_patience) : deadline;
+            } else if (!w.draining()) { // nothing of a request has come
                 client_.idle_since = now();
-                const io_result r = co_await stream_.io().readable(
-                    client_.idle_since + std::min(warm_time, client_.idle_patience()));
-                if (r == io_result::timeout) co_return after::idle;
+                until = client_.idle_since + std::min(warm_time, client_.idle_patience());
+            } else { // one more request, but no longer; what has come by then is still answered
+                gone = last_look;
+                if (gone) break;
+                until = server_.idle_until();
+                last_look = now() >= until;
             }
+            // One wait for all three: each place that waits takes its room in the frame.
+            const io_result r = co_await stream_.io().readable(until);
+            if (r == io_result::timeout && !in_.empty()) {
+                refuse(408, "the request's head did not come in time");
+                break;
+            }
+            if (r == io_result::timeout && !w.draining()) co_return after::idle;
             drained_ = false; // an edge, or the nudge of a drain: look
             fresh_turn_ = true;
         }

@@ -21,6 +21,7 @@
 
 #include <genever/base/clock.hpp>
 #include <genever/base/ordered_table.hpp>
+#include <genever/base/pool.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
@@ -50,7 +51,7 @@ enum class alias_kind : std::uint8_t { explicit_unalias, reply, demonitor, reply
 using alias_table = ordered_table<std::uint64_t, alias_kind>;
 
 /// What only some processes have. Under the process's lock, except where noted.
-struct process_extras {
+struct process_extras : pooled {
     process_extras() noexcept;
     ~process_extras();
     struct nothing {};

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -32,11 +33,11 @@ public:
     bool insert(const Key& k, Value v) {
         if (index_of(k) != none) return false;
         entries_.emplace_back(k, std::move(v));
-        if (!index_.empty() || entries_.size() > searched) {
+        if (index_ || entries_.size() > searched) {
             try {
                 add_to_index();
             } catch (...) {
-                index_.clear();
+                index_.reset();
                 entries_.pop_back();
                 throw;
             }
@@ -47,10 +48,10 @@ public:
     bool erase(const Key& k) noexcept {
         const std::size_t i = index_of(k);
         if (i == none) return false;
-        if (!index_.empty()) index_.erase(k);
+        if (index_) index_->erase(k);
         if (i + 1 != entries_.size()) {
             entries_[i] = std::move(entries_.back());
-            if (!index_.empty()) index_.find(entries_[i].first)->second = static_cast<std::uint32_t>(i);
+            if (index_) index_->find(entries_[i].first)->second = static_cast<std::uint32_t>(i);
         }
         entries_.pop_back();
         return true;
@@ -61,22 +62,26 @@ private:
     static constexpr std::size_t none = ~std::size_t{0};
 
     std::size_t index_of(const Key& k) const noexcept {
-        if (!index_.empty()) {
-            const auto i = index_.find(k);
-            return i == index_.end() ? none : i->second;
+        if (index_) {
+            const auto i = index_->find(k);
+            return i == index_->end() ? none : i->second;
         }
         for (std::size_t i = 0; i < entries_.size(); ++i)
             if (entries_[i].first == k) return i;
         return none;
     }
     void add_to_index() {
-        const std::size_t from = index_.empty() ? 0 : entries_.size() - 1;
+        std::size_t from = entries_.size() - 1;
+        if (!index_) {
+            index_ = std::make_unique<std::unordered_map<Key, std::uint32_t>>();
+            from = 0;
+        }
         for (std::size_t i = from; i < entries_.size(); ++i)
-            index_.emplace(entries_[i].first, static_cast<std::uint32_t>(i));
+            index_->emplace(entries_[i].first, static_cast<std::uint32_t>(i));
     }
 
     std::vector<entry> entries_;
-    std::unordered_map<Key, std::uint32_t> index_; // empty: the array is searched
+    std::unique_ptr<std::unordered_map<Key, std::uint32_t>> index_; // null: the array is searched
 };
 
 } // namespace genever::detail
