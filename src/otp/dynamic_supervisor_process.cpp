@@ -136,10 +136,37 @@ task<> dynamic_supervisor_process::terminate(const exit_reason&) {
 
 // ---- exits and restarts
 
+// The parent's is obeyed at once: what else there is to settle goes with the children.
 void dynamic_supervisor_process::take_exits() {
     process& me = *current_process();
-    while (message_ptr m = take_system_message(me, &is_exit, nullptr))
-        exits_.push_back(*value_in<exit_signal>(*m));
+    while (message_ptr m = take_system_message(me, &is_exit, nullptr)) {
+        const exit_signal& s = *value_in<exit_signal>(*m);
+        if (genever_launch.parent && s.from == genever_launch.parent)
+            stop(s.reason);
+        else
+            exits_.push_back(s);
+    }
+}
+
+// Of those that are not started again only: nobody waits for them, and each gives its place back.
+void dynamic_supervisor_process::settle_those_that_stay_gone() {
+    take_exits();
+    std::erase_if(exits_, [this](const exit_signal& s) {
+        const child_ptr* c = children_.find(s.from);
+        if (!c || (*c)->restarting || is_restarted(**c, s.reason)) return false;
+        forget(**c, s);
+        return true;
+    });
+}
+
+bool dynamic_supervisor_process::is_restarted(const child_state& c, const exit_reason& why) noexcept {
+    const genever::restart rule = c.spec.restart();
+    return rule == genever::restart::permanent || (rule == genever::restart::transient && why.abnormal());
+}
+
+void dynamic_supervisor_process::forget(const child_state& c, const exit_signal& s) {
+    if (s.reason.abnormal()) report(log::level::error, c.spec.name(), s.from, "has ended", s.reason);
+    children_.erase(s.from);
 }
 
 task<> dynamic_supervisor_process::handle(exit_signal s) {
@@ -156,17 +183,13 @@ task<> dynamic_supervisor_process::handle(settle_more) {
 task<> dynamic_supervisor_process::settle_those_there() {
     take_exits();
     for (std::size_t there = exits_.size(); there != 0; --there) {
+        if (genever_stop) co_return;
         exit_signal next = std::move(exits_.front());
         exits_.pop_front();
-        if (genever_launch.parent && next.from == genever_launch.parent) {
-            stop(std::move(next.reason));
-            co_return;
-        }
         co_await settle(std::move(next));
-        if (genever_stop) co_return;
         take_exits();
     }
-    if (exits_.empty()) co_return;
+    if (genever_stop || exits_.empty()) co_return;
     more_is_due_ = true;
     server_ref<dynamic_supervisor_process>{self()}.cast(settle_more{});
 }
@@ -174,14 +197,11 @@ task<> dynamic_supervisor_process::settle_those_there() {
 task<> dynamic_supervisor_process::settle(exit_signal s) {
     child_ptr* found = children_.find(s.from);
     if (!found || (*found)->restarting) co_return; // a stranger's
-    const child_state& c = **found;
-    const genever::restart rule = c.spec.restart();
-    if (rule == genever::restart::permanent || (rule == genever::restart::transient && s.reason.abnormal())) {
-        co_await restart(s.from, &s.reason);
+    if (!is_restarted(**found, s.reason)) {
+        forget(**found, s);
         co_return;
     }
-    if (s.reason.abnormal()) report(log::level::error, c.spec.name(), s.from, "has ended", s.reason);
-    children_.erase(s.from);
+    co_await restart(s.from, &s.reason);
 }
 
 task<> dynamic_supervisor_process::handle(try_again m) {
@@ -238,6 +258,7 @@ child_counts dynamic_supervisor_process::handle(count_children) {
 }
 
 auto dynamic_supervisor_process::handle(start_child m) -> task<start_child::reply> {
+    if (children_.size() >= spec_.max_children()) settle_those_that_stay_gone();
     if (children_.size() >= spec_.max_children()) co_return refusal(what::max_children);
     if (!m.spec.start()) co_return refusal(what::bad_spec, exit_reason::error("it has no start function"));
     if (m.spec.is_significant())

@@ -6,7 +6,8 @@
 // Exits are taken from the mailbox in bulk before a child is started: the start waits for its child by a selective receive,
 // which would look at each of them again. Those that were there are settled at once; those that have come meanwhile wait for
 // a cast to itself (`settle_more`), behind the requests that were there first: the system lane, of which exits are, is served
-// before the user lane, and where exits keep coming nobody would ever be answered.
+// before the user lane, and where exits keep coming nobody would ever be answered. Two do not wait: the parent's exit, and,
+// where a start finds no place, the exits of children that are not started again.
 #pragma once
 
 #include "restart_intensity.hpp"
@@ -72,6 +73,9 @@ private:
 
     task<start_result> start(child_state& c);
     void take_exits();
+    void settle_those_that_stay_gone();
+    static bool is_restarted(const child_state& c, const exit_reason& why) noexcept;
+    void forget(const child_state& c, const exit_signal& s);
     task<> settle_those_there();
     task<> settle(exit_signal s);
     task<> restart(genever::pid old, const exit_reason* why);

@@ -294,6 +294,58 @@ TEST(DynamicSupervisor, AnswersInTheMiddleOfAStorm) {
     });
 }
 
+TEST(DynamicSupervisor, GivesThePlaceOfAChildThatHasEndedAwayThoughItIsBehindWithItsExits) {
+    under_seeds([](simulation& sim) {
+        auto s = std::make_shared<script>();
+        sim.run([s]() -> task<> {
+            const pid sup = co_await up_dynamic(dynamic_supervisor{}.max_children(2));
+            co_await add(a_probe(s, "a"));
+            const pid b = co_await add(small_child(restart::temporary));
+            s->init_takes = 2s;
+            end_child("a", exit_kind::error); // its restart takes the supervisor's time
+            co_await sleep_for(1s);
+            exit(b, exit_kind::killed);
+            auto third = co_await dyn.start_child(small_child());
+            EXPECT_TRUE(third.has_value());
+            auto fourth = co_await dyn.start_child(small_child());
+            EXPECT_EQ(fourth.error().kind, what::max_children);
+            auto n = co_await dyn.count_children();
+            EXPECT_EQ(n.active, 2U);
+            co_await stop(sup);
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
+TEST(DynamicSupervisor, IsStoppedByItsParentBeforeItServesThoseThatWait) {
+    under_seeds([](simulation& sim) {
+        auto s = std::make_shared<script>();
+        sim.run([s]() -> task<> {
+            const pid sup = co_await up_dynamic({});
+            co_await add(a_probe(s, "a"));
+            s->init_takes = 2s;
+            end_child("a", exit_kind::error);
+            co_await sleep_for(1s);
+            const time_point before = now();
+            for (int i = 0; i < 10; ++i)
+                spawn([s, i]() -> task<> {
+                    bool refused = false;
+                    try {
+                        co_await dyn.start_child(a_probe(s, std::to_string(i)));
+                    } catch (const call_error&) {
+                        refused = true;
+                    }
+                    EXPECT_TRUE(refused);
+                });
+            co_await sleep_for(500ms);
+            co_await stop(sup);
+            EXPECT_LT(now() - before, 2s);
+            co_await sleep_for(1s); // all have been refused
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
 TEST(DynamicSupervisor, KilledAtAnyMomentItLeavesNoChild) {
     under_seeds([](simulation& sim) {
         sim.run([&sim]() -> task<> {

@@ -1,6 +1,7 @@
 #include "supervisor_process.hpp"
 
 #include "end_process.hpp"
+#include "system_wait.hpp"
 
 #include "runtime/random.hpp"
 
@@ -186,6 +187,7 @@ task<> supervisor_process::handle(exit_signal s) {
     if (spec_.back_off() && now() - c.started_at >= spec_.back_off()->most) c.failures = 0;
     const genever::restart rule = c.spec.restart();
     if (rule == genever::restart::permanent || (rule == genever::restart::transient && s.reason.abnormal())) {
+        if (parent_ends_it()) co_return;
         co_await restart(c, s.from, &s.reason);
         co_return;
     }
@@ -193,6 +195,16 @@ task<> supervisor_process::handle(exit_signal s) {
     const bool significant = c.spec.is_significant();
     forget_or_keep(c);
     consider_auto_shutdown(significant);
+}
+
+// The parent's exit behind those of many children: to start all of these first, only to end them, would take long.
+bool supervisor_process::parent_ends_it() {
+    const genever::pid parent = genever_launch.parent;
+    if (!parent) return false;
+    message_ptr m = take_system_message(*current_process(), &is_exit_of, &parent);
+    if (!m) return false;
+    stop(value_in<exit_signal>(*m)->reason);
+    return true;
 }
 
 task<> supervisor_process::handle(try_again m) {

@@ -112,6 +112,7 @@ private:
     task<> start_from(std::size_t first, whom);
     task<> terminate(child_state& c);
     task<> terminate_from(std::size_t first, const child_state* but);
+    bool parent_ends_it();
     task<> restart(child_state& c, const genever::pid old, const exit_reason* why);
     task<> start_again(child_state& c);
     duration delay_of(child_state& c) noexcept;

@@ -238,6 +238,27 @@ TEST(Supervisor, AChildThatDiesDuringTheShutdownIsNotRestarted) {
     });
 }
 
+TEST(Supervisor, IsStoppedByItsParentBeforeItRestartsAllThatHaveEnded) {
+    under_seeds([](simulation& sim) {
+        auto s = std::make_shared<script>();
+        sim.run([s]() -> task<> {
+            std::vector<child_spec> children;
+            for (int i = 0; i < 10; ++i) children.push_back(a_probe(s, std::to_string(i)));
+            supervisor spec{strategy::one_for_one, std::move(children)};
+            spec.max_restarts(100);
+            const pid sup = co_await up(spec);
+            s->init_takes = 2s;
+            for (int i = 0; i < 10; ++i) exit(whereis(std::to_string(i)), exit_kind::killed);
+            co_await sleep_for(1s);
+            const time_point before = now();
+            auto why = co_await stop(sup);
+            EXPECT_EQ(why.kind(), exit_kind::shutdown);
+            EXPECT_LT(now() - before, 2s);
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
 TEST(Supervisor, IgnoresExitSignalsOfStrangersAndTakesItsChildrenAlongWhenKilled) {
     under_seeds([](simulation& sim) {
         auto s = std::make_shared<script>();
