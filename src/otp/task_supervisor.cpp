@@ -27,8 +27,13 @@ bool task_state_base::begin() {
         alone = abandoned_ || detached_;
     }
     if (linked && alone) unlink(owner);
-    if (!goes_on) forget_watcher(self(), ref.value); // the owner has ended its monitor before there was one
+    if (!goes_on) withdraw_monitor(owner, ref, self());
     return goes_on;
+}
+
+// The owner has ended its monitor before there was one. Here already: who is killed does not begin.
+void task_state_base::started_as(genever::pid p) noexcept {
+    if (!is_wanted()) withdraw_monitor(owner, ref, p);
 }
 
 void task_state_base::detach() {

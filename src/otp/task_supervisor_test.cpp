@@ -505,6 +505,35 @@ TEST(TaskSupervisor, CallingTheStartOffAbandonsTheTaskAndHarmsNobody) {
     });
 }
 
+// The supervisor has seen that the task is wanted, its owner calls the start off, and then it is started: step by step, as on
+// two threads.
+TEST(TaskSupervisor, AStartCalledOffWhileItIsBeingMadeLeavesNoMonitor) {
+    for (const bool killed : {false, true}) {
+        SCOPED_TRACE(killed ? "killed before it begins" : "begins");
+        under_seeds([killed](simulation& sim) {
+            sim.run([killed]() -> task<> {
+                using plain = int (*)(int);
+                const plain f = [](int n) { return n; };
+                auto job = detail::make_task_job<int>(false, f, 1);
+                EXPECT_TRUE(job->is_wanted());
+                job->abandon();
+                spawn_options options;
+                options.watcher = self();
+                options.monitor = job->ref;
+                const pid p = detail::spawn_on(nullptr, &options, &detail::task_main<int, plain, int>, job);
+                job->started_as(p);
+                if (killed) exit(p, exit_kind::killed);
+                co_await sleep_for(1s);
+                EXPECT_FALSE(is_alive(p));
+                EXPECT_TRUE(info(self())->monitors.empty());
+                bool came = false;
+                co_await receive([&came](const down&) { came = true; }, after(0s, [] {}));
+                EXPECT_FALSE(came);
+            });
+        });
+    }
+}
+
 TEST(TaskSupervisor, AwaitsManyTasksOnRealThreads) {
     runtime_options options;
     options.workers = 4;

@@ -60,6 +60,15 @@ void forget_watcher(pid watched, std::uint64_t ref) noexcept {
     if (alive(*p, watched) && p->extras) p->extras->watchers.erase(ref);
 }
 
+void withdraw_monitor(pid watcher, monitor_ref ref, pid watched) noexcept {
+    if (process* p = find_block(watcher)) {
+        spin_guard g{p->lock};
+        if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value))
+            end_alias_of_monitor(*p->extras, ref.value);
+    }
+    forget_watcher(watched, ref.value);
+}
+
 bool mark_killed(process& p, exit_reason reason, bool by_link) {
     if (p.killed) return false; // the first one counts
     process_extras& x = extras_of(p);

@@ -27,5 +27,8 @@ void begin_monitor(process& me, pid other, monitor_ref ref);
 void end_alias_of_monitor(process_extras& x, std::uint64_t ref) noexcept;
 /// Takes a monitor out of the list of the process that it watches.
 void forget_watcher(pid watched, std::uint64_t ref) noexcept;
+/// Ends a monitor on both sides, from any process: the watcher hears nothing of it any more. What it has been told already
+/// stays in its mailbox.
+void withdraw_monitor(pid watcher, monitor_ref ref, pid watched) noexcept;
 
 } // namespace genever::detail

@@ -61,6 +61,8 @@ struct task_state_base {
 
     /// In the supervisor: false, nobody waits for the start any more.
     bool is_wanted() noexcept;
+    /// In the supervisor: it has been started as `p`. Abandoned meanwhile, its owner hears nothing of its end.
+    void started_as(genever::pid p) noexcept;
     /// In the task: false, there is nothing to do any more. Else, where it is linked, the link is in place.
     bool begin();
     /// In the owner: ends the link, or keeps the task from making it.
@@ -141,7 +143,9 @@ task<start_result> spawn_task(std::shared_ptr<task_job<T, F, Args...>> job) {
     options.link = self();
     options.watcher = job->owner;
     options.monitor = job->ref;
-    co_return spawn_on(nullptr, &options, &task_main<T, F, Args...>, std::move(job));
+    const genever::pid p = spawn_on(nullptr, &options, &task_main<T, F, Args...>, job);
+    job->started_as(p);
+    co_return p;
 }
 
 /// Asks the supervisor for the start and waits for it. Called off meanwhile, the task is abandoned. Throws
