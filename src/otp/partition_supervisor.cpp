@@ -2,6 +2,7 @@
 
 #include "runtime/runtime_core.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,19 +21,35 @@ using detail::require_core;
 /// references made during a restart lead to where the child will be.
 class partition_table {
 public:
-    void set(const std::string& name, std::size_t n) {
+    /// A start has taken the name; its number.
+    std::uint64_t begin(const std::string& name, std::size_t n) {
         std::unique_lock g{lock_};
-        counts_.insert_or_assign(name, n);
+        entry& e = entries_[name];
+        e.count = n;
+        return e.start = ++last_start_;
+    }
+    /// That start is over. One that has failed leaves what was before it, unless another has taken the name since.
+    void end(std::string_view name, std::uint64_t start, bool succeeded) {
+        std::unique_lock g{lock_};
+        entry& e = entries_.find(name)->second;
+        if (e.start != start) return;
+        (succeeded ? e.settled : e.count) = succeeded ? e.count : e.settled;
     }
     std::size_t get(std::string_view name) const {
         std::shared_lock g{lock_};
-        const auto i = counts_.find(name);
-        return i == counts_.end() ? 0 : i->second;
+        const auto i = entries_.find(name);
+        return i == entries_.end() ? 0 : i->second.count;
     }
 
 private:
+    struct entry {
+        std::size_t count = 0;   // as the last start has it
+        std::size_t settled = 0; // as the last one that succeeded had it
+        std::uint64_t start = 0;
+    };
     mutable std::shared_mutex lock_;
-    std::map<std::string, std::size_t, std::less<>> counts_;
+    std::map<std::string, entry, std::less<>> entries_;
+    std::uint64_t last_start_ = 0;
 };
 
 child_spec copy_with_start(const child_spec& c, std::function<task<start_result>()> start) {
@@ -64,23 +81,19 @@ task<start_result> start_link(partition_supervisor s, std::string name) {
         partition_table& table;
         std::string name;
         std::size_t partitions;
-        std::size_t before = 0;
-        bool done = false;
+        std::uint64_t start = 0; // none yet
     };
     auto count = std::make_shared<counting>(counting{table, name, n});
     if (child_spec& first = children.front(); first.start()) // else it is refused
         first = copy_with_start(first, [count, start = first.start()] {
-            if (!std::exchange(count->done, true)) {
-                count->before = count->table.get(count->name);
-                count->table.set(count->name, count->partitions);
-            }
+            if (count->start == 0) count->start = count->table.begin(count->name, count->partitions);
             return start();
         });
     supervisor spec{strategy::one_for_one, std::move(children)};
     spec.max_restarts(s.max_restarts()).period(s.period());
     auto starting = start_link(std::move(spec), name);
     auto r = co_await std::move(starting);
-    if (!r && count->done) table.set(name, count->before);
+    if (count->start != 0) table.end(name, count->start, r.has_value());
     co_return r;
 }
 

@@ -100,6 +100,39 @@ TEST(PartitionSupervisor, ARefusedStartChangesNothingForTheOneThatHasTheName) {
     });
 }
 
+TEST(PartitionSupervisor, AStartThatHasFailedChangesNothingForTheNextOne) {
+    under_seeds([](simulation& sim) {
+        auto s = std::make_shared<script>();
+        sim.run([s]() -> task<> {
+            const pid me = self();
+            s->refuses = "counters#1";
+            auto fails = [s, me]() -> task<> {
+                trap_exit(true);
+                partition_supervisor spec{
+                    [s](const std::string& name, std::size_t) { return a_probe(s, name); }};
+                auto r = co_await start_link(std::move(spec.partitions(4)), "counters");
+                EXPECT_FALSE(r.has_value());
+                send(me, 1);
+            };
+            spawn(fails);
+            trap_exit(true);
+            pid sup;
+            for (;;) { // as soon as the name is free
+                auto r = co_await start_link(partitioned<counter>(10).partitions(2), "counters");
+                if (r) {
+                    sup = *r;
+                    break;
+                }
+                co_await yield();
+            }
+            co_await receive([](int) {});
+            EXPECT_EQ(partition_count("counters"), 2U);
+            co_await genever::test::stop(sup);
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
 TEST(PartitionSupervisor, SpreadsDynamicSupervisorsOverRealThreads) {
     runtime_options options;
     options.workers = 3;
