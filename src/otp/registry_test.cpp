@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -330,11 +331,13 @@ TEST(Registry, AnythingAtAnyTimeLeavesOneLivingOwnerForEachKey) {
 
 namespace {
 
-/// A key whose comparison throws, when it is told to.
+/// A key whose comparison throws, when it is told to, or does something.
 struct touchy {
     int value = 0;
     static inline int comparisons_left = 1 << 30;
+    static inline std::function<void()> on_comparison;
     bool operator==(const touchy& o) const {
+        if (on_comparison) on_comparison();
         if (--comparisons_left < 0) throw std::runtime_error("not now");
         return value == o.value;
     }
@@ -378,6 +381,29 @@ void fail_at_each_comparison() {
 TEST(Registry, ARegistrationThatFailsHalfwayLeavesNothing) {
     fail_at_each_comparison<registry_keys::unique>();
     fail_at_each_comparison<registry_keys::duplicate>();
+}
+
+// Between the note for the owner's end and the listing, where another one may still be quicker.
+TEST(Registry, AKeyIsNobodysBeforeItIsListed) {
+    registry<touchy, int, registry_keys::unique, touchy_hash> r{"touchy"};
+    simulation sim{1};
+    sim.run([r]() -> task<> {
+        co_await up_registry(r);
+        auto first = holder([r] { EXPECT_TRUE(r.register_key({1}, 1).has_value()); });
+        co_await std::move(first);
+        auto second = holder([r] {
+            int comparisons = 0;
+            touchy::on_comparison = [&] {
+                ++comparisons;
+                EXPECT_TRUE(r.keys(self()).empty());
+            };
+            EXPECT_TRUE(r.register_key({2}, 2).has_value());
+            touchy::on_comparison = {};
+            EXPECT_GE(comparisons, 2) << "one to look, one to list";
+            EXPECT_EQ(r.keys(self()).size(), 1U);
+        });
+        co_await std::move(second);
+    });
 }
 
 TEST(Registry, TakesAHundredThousandEntriesInConstantTimeEach) {

@@ -129,8 +129,8 @@ class registry_table final : public registry_base {
         pid owner;
         // ---- under the lock of the key's part
         std::shared_ptr<const Value> value;
-        bool listed = false;
         typename node_list::iterator at = {};
+        std::atomic<bool> listed = false; // read without it
     };
     using key_map = std::unordered_map<key_ptr, node_list, hash_of, same_key>;
     struct key_part {
@@ -224,7 +224,9 @@ public:
             const owner_part& part = owners_[partition_of(owner)];
             std::lock_guard g{part.lock};
             if (const auto i = part.owners.find(owner); i != part.owners.end())
-                for (const auto& [k, n] : i->second) found.push_back(k);
+                for (const auto& [k, n] : i->second)
+                    // relaxed: noted, but not listed yet, it may not become its owner's
+                    if (n->listed.load(std::memory_order_relaxed)) found.push_back(k);
         }
         std::vector<Key> copies;
         for (const key_ptr& k : found) copies.push_back(k->key);
@@ -306,7 +308,7 @@ private:
         }
         bucket.splice(bucket.end(), made);
         n->at = std::prev(bucket.end());
-        n->listed = true;
+        n->listed.store(true, std::memory_order_relaxed);
         size_.fetch_add(1, std::memory_order_relaxed);
         return {};
     }
@@ -355,7 +357,7 @@ private:
 
     /// Under the lock of the key's part: into `gone`, which is destroyed outside of it.
     void unlist(node_list& bucket, node& n, node_list& gone) noexcept {
-        n.listed = false;
+        n.listed.store(false, std::memory_order_relaxed);
         gone.splice(gone.end(), bucket, n.at);
         size_.fetch_sub(1, std::memory_order_relaxed);
     }
@@ -364,7 +366,7 @@ private:
         typename key_map::node_type empty;
         key_part& part = part_of(n.key->hash);
         std::unique_lock g{part.lock};
-        if (!n.listed) return;
+        if (!n.listed.load(std::memory_order_relaxed)) return;
         const auto i = part.buckets.find(n.key);
         unlist(i->second, n, gone);
         if (i->second.empty()) empty = part.buckets.extract(i);
