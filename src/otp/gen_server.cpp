@@ -218,7 +218,9 @@ task<> serve(server_core& core) {
         }
         if (thrown) {
             if (handled) note_last_message(*handled);
-            co_await end_server(core, exit_reason::from_exception(thrown));
+            exit_reason why = exit_reason::from_exception(thrown);
+            thrown = nullptr; // the reason's alone from here on
+            co_await end_server(core, std::move(why));
         }
         m.done();
         end_orphans(core.genever_orphans);
