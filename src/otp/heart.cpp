@@ -16,9 +16,11 @@
 
 #include "heart_message.hpp"
 #include "heart_policy.hpp"
+#include "heart_service.hpp"
 #include "heart_settings.hpp"
 #include "listener_table.hpp"
 #include "program_image.hpp"
+#include "service_manager.hpp"
 #include "systemd.hpp"
 
 #include <genever/base/log.hpp>
@@ -29,15 +31,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
-#include <deque>
-#include <fcntl.h>
 #include <memory>
 #include <optional>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
@@ -51,72 +49,10 @@ using namespace std::chrono_literals;
 
 constexpr duration end_limit = 60s;   // from the tree's end to the process's
 constexpr duration unused_limit = 2s; // for a listener that is closed to be asked for again
-constexpr duration say_again = 50ms;  // to a service manager that did not listen
-constexpr std::size_t most_unsaid = 64;
-
-time_point steady_now() noexcept {
-    timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return time_point{std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec}};
-}
-
-/// The log's own thread must not be: a heart forks.
-void say(log::level l, const std::string& text) { log::write_unqueued(l, "heart: " + text); }
 
 std::string milliseconds(duration d) {
     return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(d).count()) + " ms";
 }
-
-std::string what_ended(int status) {
-    if (WIFEXITED(status)) return "exited with code " + std::to_string(WEXITSTATUS(status));
-    const int signal = WTERMSIG(status);
-    const char* name = sigabbrev_np(signal);
-    return "was ended by SIG" + (name ? std::string{name} : std::to_string(signal)) +
-           (WCOREDUMP(status) ? ", core dumped" : "");
-}
-
-int exit_code(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
-
-/// A file that is kept open, so that it can be executed when another has taken its name.
-class image {
-public:
-    image() noexcept = default;
-    explicit image(const char* path) noexcept : fd_(::open(path, O_PATH | O_CLOEXEC)) {}
-    image(image&& o) noexcept : fd_(std::exchange(o.fd_, -1)) {}
-    image& operator=(image&& o) noexcept {
-        std::swap(fd_, o.fd_);
-        return *this;
-    }
-    ~image() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    int fd() const noexcept { return fd_; }
-
-private:
-    int fd_ = -1;
-};
-
-enum class role { current, candidate, retiring };
-
-/// One service process.
-struct service {
-    int number = 0;
-    role part{};
-    pid_t id = 0;
-    int socket = -1;
-    hang_watch start_watch;
-    std::optional<hang_watch> watch{}; // from the first beat to the end of the tree
-    std::optional<hang_watch> end_watch{};
-    std::optional<time_point> up_since{};
-    bool told_to_kill = false;
-    bool silent = false; // it has closed its end
-
-    service(const heart_options& o, time_point now) : start_watch(o.start_timeout, now) {}
-    service(const service&) = delete;
-    service& operator=(const service&) = delete;
-    ~service() { ::close(socket); }
-    std::string name() const { return "service " + std::to_string(id); }
-};
 
 class heart {
 public:
@@ -126,8 +62,7 @@ public:
 
 private:
     // ---- services
-    bool start(role part, const image& program);
-    [[noreturn]] void become_service(const image& program, bool held, int socket);
+    bool start(role part, const program_file& program);
     service* find(role part) noexcept;
     void kill_service(service& s, const std::string& why);
     void hear(service& s);
@@ -144,8 +79,6 @@ private:
     void upgrade();
     void upgrade_failed(const std::string& why);
 
-    void tell_manager(std::string lines);
-    void say_unsaid();
     void look();
     int patience() const;
     void wait();
@@ -155,16 +88,12 @@ private:
 
     const heart_orders orders_;
     const heart_options& options_ = orders_.options;
-    std::vector<std::string> arguments_ = start_arguments();
-    std::vector<std::string> environment_;
-    notify_socket notify_;
-    std::optional<duration> manager_limit_;
-    time_point told_manager_{};
-    image program_{"/proc/self/exe"}; // of the current service
-    image next_program_;              // of the candidate
+    service_manager manager_;
+    launcher launcher_;
+    program_file program_{"/proc/self/exe"}; // of the current service
+    program_file next_program_;              // of the candidate
     listener_table listeners_;
     restart_policy policy_{options_};
-    sigset_t before_{};
     int signals_ = -1;
     std::vector<std::unique_ptr<service>> services_;
     std::optional<time_point> restart_at_;
@@ -173,7 +102,6 @@ private:
         int code;
     };
     std::optional<last_words> given_up_; // and the candidate may be the repair
-    std::deque<std::string> unsaid_;     // to the service manager, which did not listen
     int last_number_ = 0;
     bool ever_up_ = false;
     bool stopping_ = false;
@@ -181,24 +109,22 @@ private:
     std::optional<int> code_;
 };
 
-heart::heart(heart_orders orders) : orders_(std::move(orders)), notify_(std::getenv("NOTIFY_SOCKET")) {
-    const environment get = [](const char* name) { return std::getenv(name); };
-    manager_limit_ = notify_ ? watchdog_limit(get, getpid()) : std::nullopt;
+heart::heart(heart_orders orders)
+    : orders_(std::move(orders)),
+      manager_(std::getenv("NOTIFY_SOCKET"), watchdog_limit(&std::getenv, getpid())), launcher_(orders_) {
+    const environment get = &std::getenv;
     const int passed = passed_sockets(get, getpid());
     for (int fd = first_passed_socket; fd < first_passed_socket + passed; ++fd)
         if (const auto taken = listeners_.adopt(fd); !taken)
             say(log::level::warning, not_adopted(fd, taken.error()));
-    // The service manager's word is with the heart, which is the process that it knows.
-    environment_ = without(start_environment(), [](std::string_view name) {
-        return name.starts_with("GENEVER_HEART") || name == "NOTIFY_SOCKET" || name == "WATCHDOG_USEC" ||
-               name == "WATCHDOG_PID" || name.starts_with("LISTEN_");
-    });
     // Whoever started us may ignore it, and that outlives an exec: then nobody's end would ever be heard of.
     std::signal(SIGCHLD, SIG_DFL);
     sigset_t taken;
     sigemptyset(&taken);
     for (int s : {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2}) sigaddset(&taken, s);
-    sigprocmask(SIG_BLOCK, &taken, &before_);
+    sigset_t before;
+    sigprocmask(SIG_BLOCK, &taken, &before);
+    launcher_.signals_of_services(before);
     signals_ = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
     std::signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_NAME, "heart");
@@ -229,57 +155,12 @@ service* heart::find(role part) noexcept {
     return nullptr;
 }
 
-bool heart::start(role part, const image& program) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return false;
-    const pid_t id = fork();
-    if (id == 0) become_service(program, part == role::candidate, ends[1]);
-    const int why = errno;
-    ::close(ends[1]);
-    if (id < 0) {
-        ::close(ends[0]);
-        errno = why;
-        return false;
-    }
-    auto s = std::make_unique<service>(options_, steady_now());
-    s->number = ++last_number_;
-    s->part = part;
-    s->id = id;
-    s->socket = ends[0];
+bool heart::start(role part, const program_file& program) {
+    auto s = launcher_.start(part, program, ++last_number_);
+    if (!s) return false;
     say(log::level::info, s->name() + " started");
     services_.push_back(std::move(s));
     return true;
-}
-
-// In the child.
-void heart::become_service(const image& program, bool held, int socket) {
-    // Without a heart nobody would start it again: it drains, and ends.
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != orders_.heart) _exit(1);
-    fcntl(socket, F_SETFD, 0);
-    service_orders o;
-    o.service = getpid();
-    o.socket = socket;
-    o.held = held;
-    const duration every = hang_watch{options_.hang_timeout, {}}.look_every();
-    o.beat_every = every;
-    environment_.push_back(std::string{service_orders_variable} + '=' + to_text(o));
-    const std::vector<char*> argv = pointers(arguments_);
-    const std::vector<char*> envp = pointers(environment_);
-    std::signal(SIGPIPE, SIG_DFL);
-    std::signal(SIGHUP, SIG_IGN); // means an upgrade here, and is the heart's affair
-    // A stop that is asked for before `run` has begun waits for it.
-    sigset_t mask = before_;
-    sigaddset(&mask, SIGTERM);
-    sigaddset(&mask, SIGINT);
-    sigprocmask(SIG_SETMASK, &mask, nullptr);
-    // By the descriptor: it is the file that was chosen, whatever has got its name since. A script has to go by its name,
-    // for its interpreter opens it.
-    const char* path = orders_.program.c_str();
-    syscall(SYS_execveat, program.fd(), "", argv.data(), envp.data(), AT_EMPTY_PATH);
-    if (errno == ENOENT && same_file(path, program.fd())) execve(path, argv.data(), envp.data());
-    say(log::level::error, std::string{"cannot execute "} + path + ": " + std::strerror(errno));
-    _exit(127);
 }
 
 void heart::kill_service(service& s, const std::string& why) {
@@ -330,14 +211,14 @@ void heart::came_up(service& s) {
             sigqueue(old->id, SIGTERM, {.sival_int = replaced_mark});
         }
         s.part = role::current;
-        program_ = std::exchange(next_program_, image{});
+        program_ = std::exchange(next_program_, program_file{});
         restart_at_.reset();
         given_up_.reset();
         policy_.forget();
     }
     ever_up_ = true;
     // An upgrade that is under way is a reload: the end of that is said then.
-    if (!find(role::candidate)) tell_manager("READY=1\nSTATUS=" + s.name() + " is up");
+    if (!find(role::candidate)) manager_.tell("READY=1\nSTATUS=" + s.name() + " is up");
 }
 
 void heart::reap() {
@@ -399,7 +280,7 @@ void heart::failed(service& s, int status) {
     }
     const std::string when = next.delay == 0ns ? "now" : "in " + milliseconds(next.delay);
     say(log::level::error, text + ": starting it again " + when);
-    tell_manager("STATUS=" + text + ", started again " + when);
+    manager_.tell("STATUS=" + text + ", started again " + when);
     restart_at_ = later(now, next.delay);
     if (next.delay == 0ns) restart();
 }
@@ -425,7 +306,7 @@ void heart::give_up(const std::string& why, int code) {
         return;
     }
     say(log::level::error, why);
-    tell_manager("STATUS=gave up: " + why);
+    manager_.tell("STATUS=gave up: " + why);
     finish(code);
     stop("the service fails again and again");
 }
@@ -468,7 +349,7 @@ void heart::stop(const char* why) {
     stopping_ = true;
     restart_at_.reset();
     say(log::level::info, std::string{why} + ": stopping");
-    tell_manager("STOPPING=1");
+    manager_.tell("STOPPING=1");
     // Who connects now is to be refused as soon as the service has closed its own.
     listeners_.close_all();
     for (auto& s : services_) kill(s->id, SIGTERM);
@@ -481,8 +362,8 @@ void heart::upgrade() {
         return;
     }
     say(log::level::info, "SIGHUP: starting " + orders_.program + " beside the running service");
-    tell_manager(reloading_at(steady_now()));
-    next_program_ = image{orders_.program.c_str()};
+    manager_.tell(reloading_at(steady_now()));
+    next_program_ = program_file{orders_.program.c_str()};
     if (next_program_.fd() < 0)
         upgrade_failed(orders_.program + ": " + std::strerror(errno));
     else if (!start(role::candidate, next_program_))
@@ -490,27 +371,14 @@ void heart::upgrade() {
 }
 
 void heart::upgrade_failed(const std::string& why) {
-    next_program_ = image{};
+    next_program_ = program_file{};
     if (const auto last = std::exchange(given_up_, std::nullopt)) {
         say(log::level::error, "no upgrade: " + why);
         give_up(last->why, last->code);
         return;
     }
     say(log::level::error, "no upgrade: " + why + "; the old program goes on");
-    tell_manager("READY=1\nSTATUS=no upgrade: " + why);
-}
-
-// ---- the service manager
-
-void heart::tell_manager(std::string lines) {
-    if (!notify_) return;
-    if (unsaid_.size() == most_unsaid) unsaid_.pop_front();
-    unsaid_.push_back(std::move(lines));
-    say_unsaid();
-}
-
-void heart::say_unsaid() {
-    while (!unsaid_.empty() && notify_.offer(unsaid_.front())) unsaid_.pop_front();
+    manager_.tell("READY=1\nSTATUS=no upgrade: " + why);
 }
 
 // ---- time
@@ -527,11 +395,7 @@ void heart::look() {
     if (!code_ && restart_at_ && *restart_at_ <= now) restart();
     const service* s = find(role::current);
     if (s && s->up_since && now - *s->up_since > unused_limit) listeners_.close_unused(now - unused_limit);
-    say_unsaid();
-    if (manager_limit_ && now - told_manager_ >= *manager_limit_ / 2) {
-        if (unsaid_.empty()) notify_.offer("WATCHDOG=1");
-        told_manager_ = now;
-    }
+    manager_.look(now);
 }
 
 // Milliseconds until something is to be looked at.
@@ -544,8 +408,7 @@ int heart::patience() const {
         if (s->end_watch) d = std::min(d, s->end_watch->look_every());
     }
     if (restart_at_ && !code_) d = std::min(d, *restart_at_ - now);
-    if (!unsaid_.empty()) d = std::min(d, say_again);
-    if (manager_limit_) d = std::min(d, told_manager_ + *manager_limit_ / 2 - now);
+    d = std::min(d, manager_.look_again_in(now));
     return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(d, duration{0})).count());
 }
 

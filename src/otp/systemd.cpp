@@ -34,7 +34,7 @@ bool is_meant(const char* text, pid_t self, bool otherwise) {
 
 } // namespace
 
-notify_socket::notify_socket(const char* path) noexcept {
+notify_socket::notify_socket(const char* path, duration patience) noexcept {
     if (!path || (path[0] != '/' && path[0] != '@') || path[1] == '\0') return;
     sockaddr_un a{};
     a.sun_family = AF_UNIX;
@@ -45,7 +45,7 @@ notify_socket::notify_socket(const char* path) noexcept {
     const std::size_t size = offsetof(sockaddr_un, sun_path) + length + (path[0] == '/' ? 1 : 0);
     address_.assign(reinterpret_cast<const char*>(&a), size);
     fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    const timeval limit{.tv_sec = 2, .tv_usec = 0};
+    const timeval limit{.tv_sec = std::chrono::ceil<std::chrono::seconds>(patience).count(), .tv_usec = 0};
     if (fd_ >= 0) ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 

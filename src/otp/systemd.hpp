@@ -6,6 +6,7 @@
 
 #include <genever/base/clock.hpp>
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,14 +18,15 @@ namespace genever::detail {
 class notify_socket {
 public:
     notify_socket() noexcept = default;
-    /// `path`: the variable's value, or null. A leading @ stands for an abstract name.
-    explicit notify_socket(const char* path) noexcept;
+    /// `path`: the variable's value, or null. A leading @ stands for an abstract name. `patience`: with a manager that does
+    /// not read.
+    explicit notify_socket(const char* path, duration patience = std::chrono::seconds{2}) noexcept;
     ~notify_socket();
     notify_socket(notify_socket&& o) noexcept;
     notify_socket& operator=(notify_socket&&) = delete;
 
     explicit operator bool() const noexcept { return fd_ >= 0; }
-    /// Waits for a manager that does not read, two seconds at most; a WATCHDOG=1 does not wait.
+    /// Waits for a manager that does not read, but not for ever; a WATCHDOG=1 does not wait.
     void tell(std::string_view lines) const noexcept;
     /// Never waits. False: there is no room; it may be offered again.
     bool offer(std::string_view lines) const noexcept;
