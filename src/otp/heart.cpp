@@ -300,9 +300,11 @@ void heart::restart() {
 
 // The program that is to take over may be the repair: whether it is will be known soon.
 void heart::give_up(const std::string& why, int code) {
-    if (find(role::candidate)) {
+    if (service* next = find(role::candidate)) {
         say(log::level::error, why + ", unless the upgrade succeeds");
         given_up_.emplace(why, code);
+        if (options_.start_timeout == infinity) // but not for ever
+            next->start_watch = hang_watch{last_chance(options_), steady_now()};
         return;
     }
     say(log::level::error, why);
@@ -387,7 +389,7 @@ void heart::look() {
     const time_point now = steady_now();
     for (auto& s : services_) {
         if (!s->up_since && s->start_watch.late(now))
-            kill_service(*s, "is not up after " + milliseconds(options_.start_timeout));
+            kill_service(*s, "is not up after " + milliseconds(s->start_watch.limit()));
         if (s->watch && s->watch->late(now))
             kill_service(*s, "hangs: it has shown no progress for " + milliseconds(options_.hang_timeout));
         if (s->end_watch && s->end_watch->late(now)) kill_service(*s, "does not end");

@@ -1,6 +1,7 @@
 #include "heart_policy.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 namespace genever::detail {
 
@@ -16,6 +17,12 @@ restart_policy::verdict restart_policy::failed(std::optional<duration> up_for) n
     for (unsigned i = 2; i < quick_ && delay < options_.max_backoff && delay > duration::zero(); ++i)
         delay = delay > options_.max_backoff / 2 ? options_.max_backoff : delay * 2;
     return {.delay = delay};
+}
+
+duration last_chance(const heart_options& o) noexcept {
+    if (o.start_timeout != infinity) return o.start_timeout;
+    using namespace std::chrono_literals;
+    return 6 * std::clamp<duration>(o.max_backoff, 100ms, 10min);
 }
 
 bool hang_watch::late(time_point now) noexcept {

@@ -29,6 +29,10 @@ private:
     unsigned quick_ = 0;
 };
 
+/// For how long a program that is to take over may go on starting when the one before it has been given up: nothing is served
+/// meanwhile. `start_timeout`; without one, six times the longest back-off.
+duration last_chance(const heart_options& o) noexcept;
+
 /// Whether beats come often enough. Time in which nobody looked does not count: the whole process group may have been
 /// stopped, or the machine was busy elsewhere.
 class hang_watch {
@@ -39,6 +43,7 @@ public:
     void beat(time_point now) noexcept { last_beat_ = now; }
     /// Whether the last beat is too long ago. What has come in by `now` must have been told before.
     bool late(time_point now) noexcept;
+    duration limit() const noexcept { return limit_; }
     /// How long a look may be put off.
     duration look_every() const noexcept { return limit_ == infinity ? infinity : limit_ / 4; }
 

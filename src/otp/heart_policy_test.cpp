@@ -72,6 +72,18 @@ TEST(RestartPolicy, NeedsNoBackoff) {
     for (int i = 0; i < 1000; ++i) EXPECT_EQ(p.failed(std::nullopt).delay, 0ms);
 }
 
+TEST(LastChance, OfAnUpgradeHasAlwaysAnEnd) {
+    heart_options o;
+    o.start_timeout = 3s;
+    EXPECT_EQ(last_chance(o), 3s);
+    o.start_timeout = infinity;
+    EXPECT_EQ(last_chance(o), 60s);
+    o.max_backoff = 0s;
+    EXPECT_EQ(last_chance(o), 600ms);
+    o.max_backoff = infinity;
+    EXPECT_EQ(last_chance(o), 1h);
+}
+
 TEST(HangWatch, IsLateWhenNoBeatHasComeForTheWholeLimit) {
     hang_watch w{8s, start};
     EXPECT_EQ(w.look_every(), 2s);

@@ -435,7 +435,6 @@ class Upgrade(HeartTest):
         self.assertEqual(self.service_pid(service), old)
         self.assertEqual(service.get("/ping").status, 200)
 
-
     def test_while_an_upgrade_is_under_way_the_heart_does_not_give_up(self):
         for repairs in (True, False):
             with self.subTest(repairs=repairs):
@@ -469,6 +468,24 @@ class Upgrade(HeartTest):
                     self.assert_ends(service)
                 else:
                     self.assert_ends(service, 128 + signal.SIGABRT)
+
+
+    def test_an_upgrade_without_a_limit_does_not_keep_a_heart_that_has_given_up_for_ever(self):
+        program = self.own_copy()
+        service = self.start(command=[program], GENEVER_HEART_GIVE_UP=1, GENEVER_HEART_QUICK_MS=60_000,
+                             GENEVER_HEART_START_MS=0, GENEVER_HEART_MOST_BACKOFF_MS=200)
+        old = self.service_pid(service)
+        with open(program + ".sh", "w", encoding="ascii") as f:
+            f.write("#!/bin/sh\nexec sleep 600\n")
+        os.chmod(program + ".sh", 0o755)
+        os.rename(program + ".sh", program)
+        service.process.send_signal(signal.SIGHUP)
+        candidate = self.service_pid(service, other_than=[old])
+        os.kill(old, signal.SIGABRT)
+        os.kill(self.service_pid(service, other_than=[old, candidate]), signal.SIGABRT)
+        service.wait_for_log("unless the upgrade succeeds")
+        self.assert_ends(service, 128 + signal.SIGABRT)
+        self.assertIn(f"service {candidate} is not up after 1200 ms", service.log())
 
 
 class Reports(HeartTest):
