@@ -6,7 +6,9 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <climits>
 #include <cstdio>
@@ -19,6 +21,7 @@
 #include <string>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <thread>
 #include <unistd.h>
 
@@ -136,45 +139,81 @@ std::string unqueued_line(level l, std::string_view text) {
     return line;
 }
 
-/// O_NONBLOCK would be everybody's who has standard error from the same parent. So it is opened once more, where it is
-/// something that can be; a socket has a flag for each message; and a file does not make anybody wait.
-bool write_if_it_does_not_wait(std::string_view line) noexcept {
+/// How much of `text` standard error takes without making anybody wait. O_NONBLOCK would be everybody's who has it from the
+/// same parent. So it is opened once more, where it is something that can be; a socket has a flag for each message; and a
+/// file does not make anybody wait.
+std::size_t write_what_is_taken(std::string_view text) noexcept {
     struct stat is;
-    if (::fstat(STDERR_FILENO, &is) != 0) return false;
-    const auto whole = [&line](ssize_t n) { return n == static_cast<ssize_t>(line.size()); };
+    if (::fstat(STDERR_FILENO, &is) != 0) return 0;
+    const auto taken = [](ssize_t n) { return n > 0 ? static_cast<std::size_t>(n) : 0; };
     if (S_ISSOCK(is.st_mode))
-        return whole(::send(STDERR_FILENO, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
+        return taken(::send(STDERR_FILENO, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
     if (!S_ISFIFO(is.st_mode) && !S_ISCHR(is.st_mode))
-        return whole(::write(STDERR_FILENO, line.data(), line.size()));
+        return taken(::write(STDERR_FILENO, text.data(), text.size()));
     const int again = ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (again >= 0) {
-        const bool done = whole(::write(again, line.data(), line.size()));
+        const std::size_t n = taken(::write(again, text.data(), text.size()));
         ::close(again);
-        return done;
+        return n;
     }
-    // No /proc, or the terminal is another user's. A pipe that can be written to has room for PIPE_BUF, unless somebody
-    // else is quicker.
+    // No /proc, no descriptor to be had, or the terminal is another user's. For a pipe there is a flag for each write since
+    // Linux 6.5.
+    if (S_ISFIFO(is.st_mode)) {
+        iovec all{const_cast<char*>(text.data()), text.size()};
+        const ssize_t n = ::pwritev2(STDERR_FILENO, &all, 1, -1, RWF_NOWAIT);
+        if (n >= 0 || errno != EOPNOTSUPP) return taken(n);
+    }
+    // A pipe that can be written to has room for PIPE_BUF, unless somebody else is quicker: then this waits for the reader.
     pollfd room{STDERR_FILENO, POLLOUT, 0};
-    if (line.size() > PIPE_BUF || ::poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return false;
-    return whole(::write(STDERR_FILENO, line.data(), line.size()));
+    if (::poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return 0;
+    return taken(::write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF)));
 }
+
+/// Entries are taken whole or not at all, unless they are longer than PIPE_BUF or go to a socket. The rest of one that was taken
+/// in part goes before everything else.
+class unqueued_entries {
+public:
+    void write(level l, std::string_view text) {
+        std::lock_guard g{lock_};
+        try {
+            bool out = rest_is_out() && is_taken(lost_entries());
+            if (out) lost_ = 0;
+            out = out && rest_is_out() && is_taken(unqueued_line(l, text));
+            if (!out) ++lost_;
+        } catch (...) {
+            ++lost_; // no memory
+        }
+    }
+
+private:
+    std::string lost_entries() const {
+        if (lost_ == 0) return {};
+        return unqueued_line(level::warning,
+                             std::to_string(lost_) + " entries were lost: standard error did not take them");
+    }
+    bool is_taken(std::string line) {
+        const std::size_t n = line.empty() ? 0 : write_what_is_taken(line);
+        if (n == 0) return line.empty();
+        rest_ = std::move(line);
+        rest_.erase(0, n);
+        return true;
+    }
+    bool rest_is_out() noexcept {
+        if (!rest_.empty()) rest_.erase(0, write_what_is_taken(rest_));
+        return rest_.empty();
+    }
+
+    std::mutex lock_;
+    std::string rest_;
+    unsigned lost_ = 0;
+};
 
 } // namespace
 
 void write_unqueued(level l, std::string_view text) noexcept {
     if (!enabled(l)) return;
-    try {
-        std::string line = unqueued_line(l, text);
-        static std::atomic<unsigned> lost{0};
-        const unsigned before = lost.exchange(0);
-        if (before != 0)
-            line = unqueued_line(level::warning, std::to_string(before) +
-                                                     " entries were lost: standard error did not take them") +
-                   line;
-        if (!write_if_it_does_not_wait(line)) lost += before + 1;
-    } catch (...) {
-        // No memory: the entry is lost.
-    }
+    static unqueued_entries entries;
+    entries.write(l, text);
 }
 
 void set_level(level l) noexcept { threshold().store(l, std::memory_order_relaxed); }
