@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <latch>
 #include <memory>
@@ -133,17 +134,27 @@ TEST(BlockingPool, StartsNoThreadFromOneThatHasBeenLowered) {
     runtime rt{{.workers = 1}};
     rt.run([&] {
         auto& lowered = detail::this_thread()->lowered;
-        std::promise<void> done;
         auto refused = job([&, c = counted{alive}] { ++ran; });
         lowered = true;
         EXPECT_FALSE(pool.submit(std::move(refused)));
         EXPECT_TRUE(refused) << "it is the caller's still";
         EXPECT_EQ(pool.threads(), 0U);
-        // A thread that is there has its own priority.
+        // A thread that is there has its own priority: once it is idle, it takes what a lowered one submits.
         lowered = false;
-        EXPECT_TRUE(pool.submit(job([&] { done.set_value(); })));
-        done.get_future().wait();
+        std::promise<std::thread::id> first;
+        EXPECT_TRUE(pool.submit(job([&] { first.set_value(std::this_thread::get_id()); })));
+        const auto there = first.get_future().get();
         lowered = true;
+        std::promise<std::thread::id> second;
+        auto taken = job([&] { second.set_value(std::this_thread::get_id()); });
+        const auto deadline = std::chrono::steady_clock::now() + 20s;
+        bool is_taken = false;
+        while (!is_taken && std::chrono::steady_clock::now() < deadline)
+            is_taken = pool.submit(std::move(taken));
+        EXPECT_TRUE(is_taken);
+        if (is_taken) {
+            EXPECT_EQ(second.get_future().get(), there);
+        }
         EXPECT_EQ(pool.threads(), 1U);
         lowered = false;
     });
