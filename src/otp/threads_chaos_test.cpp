@@ -33,6 +33,7 @@ constexpr int steps = 3000;
 constexpr int hands = 4;   // processes that make chaos
 constexpr int callers = 3; // processes that only call
 constexpr int in_a_group = 5;
+constexpr duration patience = 1min; // with a machine that is busy elsewhere
 
 struct world {
     std::atomic<int> alive = 0;
@@ -90,7 +91,7 @@ supervisor tree(const world_ptr& w) {
 
 task<> count_the_answer(world_ptr w, std::string name) {
     const server_ref<worker> to{std::move(name)};
-    const auto r = co_await to.try_call<worker::order>();
+    const auto r = co_await to.within(patience).try_call<worker::order>();
     if (r) {
         ++w->answered;
     } else {
@@ -120,7 +121,7 @@ task<> terminate_and_restart(std::string name) {
 /// Whoever was terminated last, and could not be started again: a start by hand that fails is not tried again.
 task<> bring_up(std::string name) {
     const supervisor_ref sup{"by hand"};
-    const time_point deadline = now() + 1min;
+    const time_point deadline = now() + patience;
     for (;;) {
         if (now() > deadline) co_return;
         try {
@@ -199,7 +200,7 @@ task<std::vector<std::uint64_t>> orders_of(std::string name) {
     }
     for (const child_info& c : all) {
         const server_ref<worker> one{c.pid};
-        const auto r = co_await one.try_call<worker::order>();
+        const auto r = co_await one.within(patience).try_call<worker::order>();
         if (!r || whereis(c.name) != c.pid) {
             orders.clear();
             co_return orders;
@@ -227,7 +228,7 @@ task<std::vector<std::uint64_t>> look_at_all() {
 /// Waits until two looks see the same.
 task<std::vector<std::uint64_t>> quiet() {
     std::vector<std::uint64_t> before;
-    const time_point deadline = now() + 1min;
+    const time_point deadline = now() + patience;
     for (;;) {
         auto looking = look_at_all();
         auto seen = co_await std::move(looking);
@@ -235,6 +236,19 @@ task<std::vector<std::uint64_t>> quiet() {
         if (same || now() > deadline) co_return same ? seen : std::vector<std::uint64_t>{};
         before = std::move(seen);
         co_await sleep_for(20ms);
+    }
+}
+
+/// Waits until nothing is left of those that have ended: their supervisor and the registry hear of it in their own time.
+task<> nothing_is_left_of_the_dead(world_ptr w) {
+    const dynamic_supervisor_ref dynamic{"dynamic"};
+    constexpr std::size_t all = groups.size() * in_a_group;
+    const time_point deadline = now() + patience;
+    for (;;) {
+        const auto n = co_await dynamic.count_children();
+        if ((n.specs == 0 && w->alive == static_cast<int>(all) && w->keys.count() == all) || now() > deadline)
+            co_return;
+        co_await sleep_for(5ms);
     }
 }
 
@@ -284,6 +298,8 @@ task<> live_through_it(world_ptr w, std::uint64_t seed) {
         EXPECT_TRUE(in_order(1)) << "one_for_all";
         EXPECT_TRUE(in_order(2)) << "rest_for_one";
     }
+    auto settling = nothing_is_left_of_the_dead(w);
+    co_await std::move(settling);
     const dynamic_supervisor_ref dynamic{"dynamic"};
     const auto n = co_await dynamic.count_children();
     EXPECT_EQ(n.specs, 0U);
