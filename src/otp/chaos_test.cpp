@@ -87,6 +87,14 @@ struct life {
     ~life();
 };
 
+/// While a start is under way, or until whoever waits for it is gone.
+struct counted_start {
+    world& w;
+    explicit counted_start(world& of);
+    counted_start(const counted_start&) = delete;
+    ~counted_start();
+};
+
 constexpr duration period = 5s;
 
 duration of_milliseconds(std::uint64_t n) { return std::chrono::milliseconds{n}; }
@@ -99,6 +107,7 @@ struct world {
     std::vector<node*> supervisors;
     const node* in_hand = nullptr; // the supervisor of which something is being asked at run time
     std::size_t living = 0;
+    std::size_t being_started = 0; // who waits for an orphan's name is a process without a life
     std::uint64_t starts = 0;
     std::uint64_t given_up = 0;
     std::vector<std::string> log;
@@ -175,12 +184,14 @@ struct world {
         check(n.alive == 0, n, "is started when it does not run");
         check(n.orphans > 0 || !whereis(n.name), n, "has a free name when it is started");
         const bool in_hand_now = in_hand == &p;
-        if (!p.up || (p.whom != strategy::one_for_one && !in_hand_now))
+        // Up already, it may restart children before its own supervisor has heard of that.
+        const bool first = !p.up && n.attempts == 0;
+        if (first || (p.whom != strategy::one_for_one && !in_hand_now))
             check(!later_sibling_lives(n), n, "starts before those that come after it");
         if (!p.up)
             for (const auto& s : p.children)
                 check(s->order >= n.order || s->attempts > 0, n, "starts after those that come before it");
-        if (p.up && n.attempts > 0 && !in_hand_now) {
+        if (n.attempts > 0 && !in_hand_now) {
             p.restarts_made.push_back(now());
             if (p.restarts_made.size() > 100) p.restarts_made.pop_front();
             // Where a restart waits for nobody's end or start it is made at the time at which it is counted.
@@ -252,6 +263,9 @@ struct world {
 life::life(world& of, node& is) : w(of), n(is) { w.born(*this); }
 life::~life() { w.gone(*this); }
 
+counted_start::counted_start(world& of) : w(of) { ++w.being_started; }
+counted_start::~counted_start() { --w.being_started; }
+
 struct worker : gen_server<worker> {
     struct crash {};
     struct finish {
@@ -300,6 +314,7 @@ private:
 child_spec world::spec_of(node& n, std::shared_ptr<void> keep) {
     child_spec c(n.name, [this, to = &n, keep]() -> task<start_result> {
         starting(*to);
+        const counted_start counts{*this};
         start_result r;
         if (to->is_supervisor()) {
             auto description = describe(*to);
@@ -490,9 +505,10 @@ private:
 
     task<> look() {
         ++looks_;
-        if (processes().size() != w_.living + others_) {
+        const std::size_t known = w_.living + others_;
+        if (processes().size() < known || processes().size() > known + w_.being_started) {
             w_.note(std::to_string(processes().size()) + " processes, " + std::to_string(w_.living) +
-                    " in the tree");
+                    " in the tree, " + std::to_string(w_.being_started) + " being started");
             w_.check(false, *w_.top, "every process belongs to the tree");
         }
         for (node* n : w_.all) {

@@ -1,6 +1,6 @@
 // A server's loop, its start and its end.
 //
-//     begin_launch -> construct, init -> acknowledge -> messages, one at a time -> terminate -> exit_now
+//     take_name -> construct, init -> acknowledge -> messages, one at a time -> terminate -> exit_now
 //
 // The next message is, in this order: a continue, what came while the server was suspended, the mailbox's first.
 // Suspended, it takes from the mailbox what is sys's, exits and downs, and of these obeys its parent's exit alone.
@@ -17,9 +17,12 @@
 #include <genever/otp/via_name.hpp>
 #include <genever/runtime/crash_report.hpp>
 #include <genever/runtime/receive.hpp>
+#include <genever/runtime/time.hpp>
 
+#include <chrono>
 #include <exception>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 namespace genever::detail {
@@ -37,6 +40,16 @@ void post_ack(pid starter, std::optional<exit_reason> refused) {
         post_system(starter, new_message<value_message<start_ack>>(start_ack{self(), std::move(refused)}));
 }
 
+pid holder_of_name(const launch& l) { return l.via ? l.via->whereis() : whereis(l.name); }
+
+/// Nothing: the calling process has its name.
+std::optional<exit_reason> claim_name(const launch& l) {
+    if (l.via) return l.via->register_self();
+    if (l.name.empty() || register_name(l.name, self())) return {};
+    return exit_reason::error("already started: the name " + l.name + " belongs to " +
+                              to_string(whereis(l.name)));
+}
+
 /// Gives the message, or null at the timeout.
 template <class Wait>
 class next_by : public Wait {
@@ -50,6 +63,9 @@ public:
 };
 using next_message = next_by<receive_wait>;
 using next_message_within = next_by<timed_receive_wait>;
+
+// As long as a child has to end unless it is told otherwise.
+constexpr duration orphans_time = std::chrono::seconds{5};
 
 constexpr const message_type* while_suspended[] = {
     &sys_request::type_of, &value_message<exit_signal>::type_of, &value_message<down>::type_of};
@@ -161,16 +177,26 @@ server_core::~server_core() {
     end_orphans(genever_deferred);
 }
 
-bool begin_launch(const launch& l) {
-    if (l.via) {
-        const auto refused = l.via->register_self();
-        if (refused) post_ack(l.starter, refused);
-        return !refused;
+bool take_name(const launch& l) { return !claim_name(l); }
+
+// A supervisor that was killed is restarted at once, but its children have only been told to end, and may be busy. That they
+// have their names still is no reason to give up.
+task<bool> take_name_of_orphan(const launch& l) {
+    const time_point deadline = later(now(), orphans_time);
+    for (;;) {
+        const pid holder = holder_of_name(l);
+        if (is_orphan(holder)) {
+            const monitor_ref ref = monitor(holder);
+            message_ptr gone = co_await system_wait{&is_down_of, &ref, deadline};
+            if (!gone) demonitor(ref);
+        }
+        std::optional<exit_reason> refused = claim_name(l);
+        if (!refused) co_return true;
+        if (now() >= deadline || !is_orphan(holder_of_name(l))) {
+            post_ack(l.starter, std::move(refused));
+            co_return false;
+        }
     }
-    if (l.name.empty() || register_name(l.name, self())) return true;
-    post_ack(l.starter, exit_reason::error("already started: the name " + l.name + " belongs to " +
-                                           to_string(whereis(l.name))));
-    return false;
 }
 
 void acknowledge(const launch& l) { post_ack(l.starter, {}); }

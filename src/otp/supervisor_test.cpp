@@ -1,6 +1,8 @@
 #include "supervisor_test_support.hpp"
 
+#include <genever/otp/registry.hpp>
 #include <genever/otp/supervisor.hpp>
+#include <genever/otp/via.hpp>
 
 #include <string>
 #include <vector>
@@ -275,6 +277,76 @@ TEST(Supervisor, IgnoresExitSignalsOfStrangersAndTakesItsChildrenAlongWhenKilled
             co_await sleep_for(1s);
             EXPECT_EQ(whereis("a"), pid{});
             EXPECT_EQ(whereis("b"), pid{});
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
+TEST(Supervisor, AKilledOneIsRestartedThoughItsChildrenHaveTheirNamesStill) {
+    under_seeds([](simulation& sim) {
+        auto s = std::make_shared<script>();
+        sim.run([s]() -> task<> {
+            registry<std::string> keys{"keys"};
+            s->terminate_takes = 2s;
+            supervisor inner{strategy::one_for_one,
+                             {a_probe(s, "x"), a_probe(s, "y"), child<probe>(via(keys, "z"), s, "z")}};
+            supervisor spec{strategy::one_for_one, {child(keys), child<supervisor>("inner", inner)}};
+            const pid sup = co_await up(spec);
+            for (int round = 1; round <= 5; ++round) {
+                const std::vector<pid> before{whereis("x"), whereis("y"), keys.whereis("z")};
+                exit(whereis("inner"), exit_kind::killed);
+                co_await sleep_for(20s);
+                EXPECT_TRUE(is_alive(sup));
+                const std::vector<pid> after{whereis("x"), whereis("y"), keys.whereis("z")};
+                for (std::size_t i = 0; i < after.size(); ++i) {
+                    EXPECT_TRUE(is_alive(after[i]));
+                    EXPECT_NE(after[i], before[i]);
+                }
+                const supervisor_ref top{"top"};
+                const auto children = co_await top.which_children();
+                EXPECT_EQ(children[1].restarts, static_cast<unsigned>(round));
+            }
+            co_await stop(sup);
+        });
+        EXPECT_EQ(sim.live(), 0U);
+    });
+}
+
+TEST(Supervisor, WaitsForTheNameOfAnOrphanOnlyAndNotForEver) {
+    under_seeds([](simulation& sim) {
+        auto s = std::make_shared<script>();
+        s->terminate_takes = 24h;
+        sim.run([s]() -> task<> {
+            trap_exit(true);
+            const auto how_long_refused = [s](std::string name) -> task<duration> {
+                const time_point before = now();
+                auto r = co_await start_link<probe>(name, s, name);
+                EXPECT_FALSE(r.has_value());
+                if (!r) {
+                    EXPECT_NE(to_string(r.error()).find("already started: the name " + name),
+                              std::string::npos);
+                }
+                co_return now() - before;
+            };
+            auto mine = co_await start_link<probe>("mine", s, "mine");
+            EXPECT_TRUE(mine.has_value());
+            EXPECT_EQ(co_await how_long_refused("mine"), 0s);
+            // Its starter is gone, and it lives on.
+            const pid me = self();
+            spawn([s, me]() -> task<> {
+                auto free = co_await start<probe>("free", s, "free");
+                EXPECT_TRUE(free.has_value());
+                auto late = co_await start_link<probe>("late", s, "late");
+                EXPECT_TRUE(late.has_value());
+                send(me, 1);
+            });
+            co_await receive([](int) {});
+            co_await sleep_for(1s);
+            EXPECT_EQ(co_await how_long_refused("free"), 0s);
+            // Told to end, and does not.
+            EXPECT_EQ(co_await how_long_refused("late"), 5s);
+            for (const char* name : {"mine", "free", "late"}) exit(whereis(name), exit_kind::killed);
+            co_await sleep_for(1s);
         });
         EXPECT_EQ(sim.live(), 0U);
     });

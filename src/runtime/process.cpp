@@ -336,6 +336,7 @@ pid process_birth::start(task<> root, const spawn_options* options) {
         process_extras& x = extras_of(p);
         x.born_at = born_at;
         if (parent) x.parent = pid_of(*parent);
+        x.born_linked = options->link && options->link == x.parent;
         x.label = options->label;
         x.quiet = options->quiet;
         if (options->trap_exit) p.trap_exit = true;
@@ -469,6 +470,15 @@ bool is_alive(pid id) noexcept {
     if (!p) return false;
     spin_guard g{p->lock};
     return alive(*p, id);
+}
+
+bool detail::is_orphan(pid id) noexcept {
+    pid parent;
+    if (process* p = find_block(id)) {
+        spin_guard g{p->lock};
+        if (alive(*p, id) && p->extras && p->extras->born_linked) parent = p->extras->parent;
+    }
+    return parent && !is_alive(parent);
 }
 
 void set_label(std::string_view label) {

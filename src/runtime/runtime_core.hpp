@@ -67,6 +67,7 @@ struct process_extras : pooled {
     static constexpr std::int64_t unknown = -1;
     std::int64_t born_at = unknown;
     pid parent;
+    bool born_linked = false; // to the parent
     const std::type_info* last_message = nullptr;
     bool quiet = false;
     bool killed_by_link = false;

@@ -185,7 +185,10 @@ task<> server_life(S& s, launch l, Args&&... args) {
 
 template <class S, class... Args>
 task<> server_main(launch l, Args... args) {
-    if (!begin_launch(l)) co_return;
+    if (!take_name(l)) {
+        const bool taken = co_await take_name_of_orphan(l);
+        if (!taken) co_return;
+    }
     if constexpr (constructs_from<S, Args...>) {
         S s(std::move(args)...);
         co_await server_life<S>(s, std::move(l));
@@ -221,7 +224,8 @@ pid spawn_server(bool linked, monitor_ref ref, std::string name, Args&&... args)
 
 /// Starts a server linked to the calling process, registers it under `name` (empty: under none), and waits until
 /// its init has returned. Gives its pid, or why it could not start: the reason for which init ended, or an `error` when
-/// the name is taken. A caller that does not trap exits ends with a server whose init throws, as OTP's does.
+/// the name is taken. (It waits five seconds for a name of one whose parent has ended.) A caller that does not trap exits
+/// ends with a server whose init throws, as OTP's does.
 /// Kills nobody when it is destroyed while it waits: the link does.
 template <class S, class... Args>
 task<std::expected<pid, exit_reason>> start_link(std::string name, Args&&... args) {

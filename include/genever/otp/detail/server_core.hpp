@@ -57,8 +57,11 @@ struct server_core {
     bool genever_suspended = false;
 };
 
-/// Gives the calling process its name. False, and the starter knows, when it is taken.
-bool begin_launch(const launch& l);
+/// Gives the calling process its name. False: it is taken.
+bool take_name(const launch& l);
+/// The same where it was taken: waits, for a while, for one that has it and is on its way out, since its parent has ended.
+/// False, and the starter knows, when it is somebody else's.
+task<bool> take_name_of_orphan(const launch& l);
 /// Tells the starter that the calling process is up.
 void acknowledge(const launch& l);
 /// Tells the starter that the calling process is about to end without being up. Its name is free again.

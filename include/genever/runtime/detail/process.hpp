@@ -258,6 +258,8 @@ inline void note_system_seen(process& p) noexcept {
 
 /// The block of a pid that may live; check the generation again under its lock. Null for one that has ended or never was.
 process* find_block(pid p) noexcept;
+/// Whether it lives, but not the process that has started it linked to itself: the end of that one has reached it, or will.
+bool is_orphan(pid id) noexcept;
 pid pid_of(const process& p) noexcept;
 
 } // namespace genever::detail
