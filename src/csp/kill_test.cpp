@@ -28,6 +28,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace genever;
@@ -55,6 +56,9 @@ struct place {
     cancellation_source source;
     cancellation_source caller; // calls the victim off
 
+    std::atomic<bool> in_first{false};  // `first` has begun
+    std::atomic<bool> in_member{false}; // a member of a group has
+
     std::atomic<int> alive{0};    // witnesses
     std::atomic<int> given{0};    // values that the trigger handed over
     std::atomic<int> consumed{0}; // and those that the victim had when it went on
@@ -64,6 +68,7 @@ struct place {
 
 using at_place = std::shared_ptr<place>;
 using witness = test::witness<place>;
+using test::ended_with_us;
 
 // ---- the runtime's
 
@@ -100,22 +105,27 @@ task<> emptying_its_mailbox(at_place p) {
 task<> sending_to_a_full_mailbox(at_place p) {
     witness w{p};
     const spawn_options with_room_for_one{.mailbox = {.capacity = 1, .policy = mailbox_policy::wait}};
-    struct ended_with_us {
-        pid who;
-        ~ended_with_us() { exit(who, exit_kind::killed); }
-    };
     const ended_with_us to{spawn(with_room_for_one, emptying_its_mailbox, p)};
     send(to.who, 1L);
     co_await send_wait(to.who, 2L);
 }
 task<> blocking_for_a_while(at_place p) {
     witness w{p};
-    auto f = [w] { return 1; };
+    // On threads it takes as long as it takes to be killed meanwhile.
+    auto f = [w] {
+        const auto end = std::chrono::steady_clock::now() + 2ms;
+        while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
+        return 1;
+    };
     auto call = blocking(f);
     [[maybe_unused]] const int one = co_await call;
 }
 
 // ---- channels and select
+
+void give(place& p, pid) {
+    if (p.empty.try_send(1)) ++p.given;
+}
 
 task<> sending(at_place p) {
     witness w{p};
@@ -154,15 +164,22 @@ task<> selecting_one_twice(at_place p) {
     co_await select(recv(p->empty, count), recv(p->empty, count), send(p->full, 1, nothing),
                     send(p->full, 1, nothing));
 }
+task<> going_on(at_place p) {
+    witness w{p};
+    co_await sleep_for(500ms);
+}
 task<> selecting_and_awaiting(at_place p) {
     witness w{p};
     auto then = [w, p](std::optional<int> v) -> task<> {
-        witness inner{w};
         if (v) ++p->consumed;
-        co_await sleep_for(500ms);
+        return going_on(p);
     };
     auto late = [w]() -> task<> { co_return; };
     co_await select(recv(p->empty, then), after(1s, late));
+}
+task<> selecting_and_awaiting_at_once(at_place p) {
+    give(*p, {});
+    co_await selecting_and_awaiting(p);
 }
 task<> selecting_over_a_vector(at_place p) {
     witness w{p};
@@ -212,6 +229,17 @@ task<> waiting_for_a_condition(at_place p) {
     EXPECT_TRUE(g.owns_lock());
     ++p->acted;
 }
+task<> waiting_for_its_mutex_again(at_place p) {
+    witness w{p};
+    auto g = co_await p->cm.lock();
+    const ended_with_us other{spawn([p]() -> task<> {
+        auto mine = co_await p->cm.lock();
+        p->changed.notify_one();
+        co_await sleep_for(1s);
+    })};
+    co_await p->changed.wait(g);
+    EXPECT_TRUE(g.owns_lock());
+}
 task<> waiting_for_a_condition_with_a_limit(at_place p) {
     witness w{p};
     auto g = co_await p->cm.lock();
@@ -221,8 +249,20 @@ task<> waiting_for_a_condition_with_a_limit(at_place p) {
 }
 task<> calling_once(at_place p) {
     witness w{p};
-    auto f = [w, p]() -> task<> { auto g = co_await p->first_blocked.lock(); };
+    auto f = [w, p]() -> task<> {
+        p->in_first = true;
+        auto g = co_await p->first_blocked.lock();
+    };
     co_await p->first.call(f);
+}
+task<> calling_once_after_another(at_place p) {
+    witness w{p};
+    const ended_with_us other{spawn(calling_once, p)};
+    for (;;) {
+        if (p->in_first) break;
+        co_await yield();
+    }
+    co_await p->first.call([] {});
 }
 
 // ---- trees
@@ -261,8 +301,13 @@ task<> waiting_for_room(at_place p) {
     g.set_limit(1);
     g.go([p]() -> task<> {
         witness inner{p};
+        p->in_member = true;
         co_await sleep_for(24h);
     });
+    for (;;) {
+        if (p->in_member) break;
+        co_await yield();
+    }
     co_await g.room();
 }
 task<> waiting_for_all(at_place p) {
@@ -297,9 +342,6 @@ task<> ticking(at_place p) {
 
 void nothing(place&, pid) {}
 void tell(place&, pid who) { send(who, 1); }
-void give(place& p, pid) {
-    if (p.empty.try_send(1)) ++p.given;
-}
 void close_all(place& p, pid) {
     if (!p.empty.is_closed()) p.empty.close();
 }
@@ -377,23 +419,24 @@ const test::kill_table<place> table{
     .cases =
         {
             {"sleep_for", sleeping, nothing},
-            {"yield", yielding, nothing},
+            {"yield", yielding, nothing, {}, test::while_it_waits::ready},
             {"receive", receiving, tell},
             {"receive with after", receiving_with_an_end, tell},
             {"receive from a bounded mailbox", receiving_from_a_bounded_mailbox, tell},
             {"send_wait", sending_to_a_full_mailbox, give},
-            {"blocking", blocking_for_a_while, nothing},
+            {"blocking", blocking_for_a_while, nothing, {}, test::while_it_waits::ready_in_a_simulation},
             {"chan::send", sending, take},
             {"chan::recv", taking, give},
             {"chan::recv, closed", taking, close_all},
-            {"chan::for_each", taking_all, give},
+            {"chan::for_each", taking_all, give, "::each<"},
             {"chan::send to nil", sending_to_nil, nothing},
             {"chan::recv from nil", taking_from_nil, nothing},
             {"select", selecting, give},
             {"select, its send", selecting, take},
             {"select, both", selecting, give_and_take},
             {"select with one channel twice", selecting_one_twice, give_and_take},
-            {"select with tasks", selecting_and_awaiting, give},
+            {"select with tasks", selecting_and_awaiting, give, "select_and_await<"},
+            {"select with tasks, in one", selecting_and_awaiting_at_once, nothing, "going_on("},
             {"select over a vector", selecting_over_a_vector, give_and_take},
             {"select without cases", selecting_for_ever, nothing},
             {"wait_group::wait", waiting_for_a_group, finish_group},
@@ -403,15 +446,17 @@ const test::kill_table<place> table{
             {"semaphore::acquire", acquiring, release},
             {"condition::wait", waiting_for_a_condition, notify},
             {"condition::wait, all", waiting_for_a_condition, notify_all},
-            {"condition::wait_for", waiting_for_a_condition_with_a_limit, notify},
-            {"once::call", calling_once, unblock_first},
+            {"condition::wait, for its mutex again", waiting_for_its_mutex_again, notify},
+            {"condition::wait_for", waiting_for_a_condition_with_a_limit, notify, "condition::wait_until("},
+            {"once::call", calling_once, unblock_first, "calling_once("},
+            {"once::call, after another", calling_once_after_another, unblock_first, "once::first<"},
             {"cancellation_token::done", waiting_for_a_cancel, cancel},
-            {"cancellable", within_a_cancellable, cancel},
-            {"cancellable, its work", within_a_cancellable, give},
-            {"with_timeout", within_a_deadline, give},
-            {"a task", within_tasks, give},
+            {"cancellable", within_a_cancellable, cancel, "taking("},
+            {"cancellable, its work", within_a_cancellable, give, "taking("},
+            {"with_timeout", within_a_deadline, give, "taking("},
+            {"a task", within_tasks, give, "taking("},
             {"error_group::wait", waiting_for_members, cancel},
-            {"error_group::room", waiting_for_room, nothing},
+            {"error_group::room", waiting_for_room, nothing, "error_group::wait_for_place("},
             {"when_all", waiting_for_all, all_at_once},
             {"when_any", waiting_for_any, all_at_once},
             {"when_all of a vector", waiting_for_all_of_a_vector, all_at_once},

@@ -125,21 +125,46 @@ inline task<> start_tree(at_server_place p, std::vector<child_spec> children) {
     p->top = *started;
 }
 
+/// How long a loop of the process that watches goes on: while the tree is there, and for 20 seconds (a simulation's steps, which
+/// take no time, are counted). Then the test has failed.
+class patience {
+public:
+    patience(at_server_place p, const char* what) noexcept : p_(std::move(p)), what_(what) {}
+    /// Once for each turn of the loop.
+    bool is_over() {
+        const bool gone = !is_alive(p_->top);
+        const bool late = in_real_time ? now() >= end_ : ++turns_ >= most_turns;
+        if (!gone && !late) return false;
+        ADD_FAILURE() << (gone ? "the tree is gone" : what_);
+        return true;
+    }
+
+private:
+    static constexpr int most_turns = 100'000;
+    at_server_place p_;
+    const char* what_;
+    int turns_ = 0;
+    time_point end_ = now() + 20s;
+};
+
 /// Ends it in order.
 inline task<> stop_tree(at_server_place p) {
     exit(p->top, exit_kind::shutdown);
+    const time_point end = now() + 20s;
     for (;;) {
-        const auto s = co_await receive([](const exit_signal& e) { return e; });
-        if (s.from == p->top) break;
+        const pid ended = co_await receive([](const exit_signal& e) { return e.from; },
+                                           after(end - now(), [] { return pid{}; }));
+        if (!ended) ADD_FAILURE() << "the tree does not end";
+        if (!ended || ended == p->top) break;
     }
 }
 
 inline void no_trigger(server_place&, pid) {}
 inline constexpr char doomed[] = "doomed";
 inline constexpr char doomed_agent[] = "doomed agent";
-/// Ends the child of that name; it is started again.
+/// Ends the process of that name. A child is started again.
 template <const char* Name>
-void kill_child(server_place&, pid) {
+void kill_named(server_place&, pid) {
     if (const pid p = whereis(Name)) exit(p, exit_kind::killed);
 }
 

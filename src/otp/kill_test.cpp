@@ -205,8 +205,8 @@ task<> begin_calls(at_place p) {
     co_await std::move(starting);
     // One server is busy for a while, and its mailbox is full.
     to_bounded.cast<keeper::be_busy>(p);
-    for (;;) {
-        if (p->busy) break;
+    for (patience left{p, "the bounded server does not begin"};;) {
+        if (p->busy || left.is_over()) break;
         co_await yield();
     }
     const witness w{p};
@@ -249,20 +249,20 @@ const kill_table<server_place> calls{
             {"call, answered later", calling_for_a_late_answer, answer},
             {"call, with a limit", calling_with_a_limit, answer},
             {"call, that throws", calling_and_throwing, answer},
-            {"call, the server ends", calling_one_that_ends, kill_child<doomed>},
+            {"call, the server ends", calling_one_that_ends, kill_named<doomed>},
             {"call, outside of a full mailbox", calling_outside_of_a_full_mailbox, no_trigger},
             {"call, by a via name", calling_by_a_via_name, no_trigger},
-            {"multi_call", calling_many, kill_child<doomed>},
+            {"multi_call", calling_many, kill_named<doomed>, "multi_call<"},
             {"gen_statem, postponed", calling_a_machine_that_postpones, unlock},
             {"gen_statem, a coroutine's", calling_a_machine_that_waits, unlock},
-            {"agent_ref::get", getting, no_trigger},
-            {"agent_ref::update", updating_with_a_coroutine, no_trigger},
-            {"agent_ref::get_and_update", getting_and_updating, no_trigger},
-            {"agent_ref::stop", stopping_an_agent, kill_child<doomed_agent>},
-            {"sys::get_state", looking_into_a_server, no_trigger},
-            {"sys::replace_state", changing_a_server, no_trigger},
-            {"sys::suspend, resume", suspending_a_server, no_trigger},
-            {"sys::get_status", asking_for_a_status, no_trigger},
+            {"agent_ref::get", getting, no_trigger, "ask_by<"},
+            {"agent_ref::update", updating_with_a_coroutine, no_trigger, "ask_by<"},
+            {"agent_ref::get_and_update", getting_and_updating, no_trigger, "ask_by<"},
+            {"agent_ref::stop", stopping_an_agent, kill_named<doomed_agent>, "ask_by<"},
+            {"sys::get_state", looking_into_a_server, no_trigger, "ask_server<"},
+            {"sys::replace_state", changing_a_server, no_trigger, "ask_server<"},
+            {"sys::suspend, resume", suspending_a_server, no_trigger, "sys::suspend(|sys::resume("},
+            {"sys::get_status", asking_for_a_status, no_trigger, "sys::get_status("},
         },
     .begin = begin_calls,
     .settle = settle_calls,
@@ -363,9 +363,10 @@ task<> begin_tasks(at_place p) {
     co_await std::move(starting);
 }
 task<> check_tasks(at_place p) {
-    for (;;) { // on threads the supervisor may hear of the last end a moment later
-        const auto left = co_await tasks.children();
-        if (left.empty()) break;
+    // On threads the supervisor may hear of the last end a moment later.
+    for (patience left{p, "tasks are left over"};;) {
+        const auto those = co_await tasks.children();
+        if (those.empty() || left.is_over()) break;
         co_await yield();
     }
     {
@@ -386,17 +387,17 @@ void kill_tasks(server_place&, pid) {
 const kill_table<server_place> all_of_tasks{
     .cases =
         {
-            {"async", starting_a_task, kill_tasks},
-            {"async_nolink", starting_a_task_without_a_link, no_trigger},
-            {"task_ref::await", awaiting_a_task, kill_tasks},
-            {"task_ref::await, without a link", awaiting_a_task_without_a_link, kill_tasks},
-            {"task_ref::yield", looking_at_a_task, no_trigger},
-            {"task_ref::shutdown", ending_a_task, kill_tasks},
-            {"await_many", awaiting_many_tasks, kill_tasks},
-            {"task_stream::next", reading_a_stream, kill_tasks},
-            {"start_child", starting_a_task_for_its_effect, no_trigger},
-            {"terminate_child", terminating_a_task, kill_tasks},
-            {"children", listing_tasks, no_trigger},
+            {"async", starting_a_task, kill_tasks, "ask<"},
+            {"async_nolink", starting_a_task_without_a_link, no_trigger, "ask<"},
+            {"task_ref::await", awaiting_a_task, kill_tasks, "await_end("},
+            {"task_ref::await, without a link", awaiting_a_task_without_a_link, kill_tasks, "await_end("},
+            {"task_ref::yield", looking_at_a_task, no_trigger, "await_end("},
+            {"task_ref::shutdown", ending_a_task, kill_tasks, "await_end("},
+            {"await_many", awaiting_many_tasks, kill_tasks, "await_any_end("},
+            {"task_stream::next", reading_a_stream, kill_tasks, "ask<|await_any_end("},
+            {"start_child", starting_a_task_for_its_effect, no_trigger, "ask<"},
+            {"terminate_child", terminating_a_task, kill_tasks, "ask<"},
+            {"children", listing_tasks, no_trigger, "ask<"},
         },
     .begin = begin_tasks,
     .check = check_tasks,

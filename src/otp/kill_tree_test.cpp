@@ -125,10 +125,6 @@ private:
 };
 task<> consuming(at_place p) {
     const witness w{p};
-    struct ended_with_us {
-        pid who;
-        ~ended_with_us() { exit(who, exit_kind::killed); }
-    };
     const stage_options two{.max_demand = 2};
     auto up = start_link<consumer<sink>>("", subscribe_to<producer<slow_source>>("source"), two, p);
     const auto r = co_await std::move(up);
@@ -187,21 +183,15 @@ task<> adding_a_dynamic_child(at_place p) {
 
 // ---- triggers
 
-void kill_victims_own(server_place&, pid) {
-    if (const pid p = whereis("victim's own")) exit(p, exit_kind::killed);
-}
-void kill_family(server_place&, pid) {
-    if (const pid p = whereis("family")) exit(p, exit_kind::killed);
-}
-void kill_sessions(server_place&, pid) {
-    if (const pid p = whereis("sessions")) exit(p, exit_kind::killed);
-}
-void kill_source(server_place&, pid) {
-    if (const pid p = whereis("source")) exit(p, exit_kind::killed);
-}
-void kill_added(server_place&, pid) {
-    for (const char* name : {"added", "deleted"})
-        if (const pid p = whereis(name)) exit(p, exit_kind::killed);
+constexpr char victims_own[] = "victim's own";
+constexpr char family_name[] = "family";
+constexpr char sessions_name[] = "sessions";
+constexpr char source_name[] = "source";
+void kill_added(server_place& p, pid who) {
+    static constexpr char added[] = "added";
+    static constexpr char deleted[] = "deleted";
+    kill_named<added>(p, who);
+    kill_named<deleted>(p, who);
 }
 
 task<> begin_trees(at_place p) {
@@ -220,7 +210,7 @@ task<> settle_trees(at_place p) {
     // A victim may have gone between the end of the child and its restart.
     co_await sleep_for(4 * a_while());
     // A family that was killed comes back when its kid, which ends by its link, has given its name back.
-    for (;;) {
+    for (patience left{p, "the family does not restart its kid"};;) {
         bool asked = false;
         try {
             auto again = family.restart_child("kid");
@@ -228,24 +218,18 @@ task<> settle_trees(at_place p) {
             asked = true;
         } catch (const call_error&) {
         }
-        if (asked) break;
-        if (!is_alive(p->top)) {
-            ADD_FAILURE() << "the tree is gone";
-            co_return;
-        }
+        if (asked || left.is_over()) break;
         co_await yield();
     }
 }
 task<> check_trees(at_place p) {
-    for (;;) { // on threads: what was killed comes back
+    for (patience left{p, "what was killed does not come back"};;) { // on threads
         if (whereis("family") && whereis("sessions") && whereis("keeper")) break;
-        if (!is_alive(p->top)) {
-            ADD_FAILURE() << "the tree is gone";
-            co_return;
-        }
+        if (left.is_over()) co_return;
         co_await yield();
     }
-    for (;;) { // one that is being killed does not answer
+    // One that is being killed does not answer.
+    for (patience left{p, "the supervisors do not answer, or have children left over"};;) {
         bool answered = false;
         try {
             const auto counts = co_await family.count_children();
@@ -255,6 +239,7 @@ task<> check_trees(at_place p) {
         } catch (const call_error&) {
         }
         if (answered) break;
+        if (left.is_over()) co_return;
         co_await yield();
     }
     auto stopping = stop_tree(p);
@@ -264,25 +249,36 @@ task<> check_trees(at_place p) {
 const kill_table<server_place> trees{
     .cases =
         {
-            {"start", starting, no_trigger},
-            {"start_link", starting_linked, no_trigger},
-            {"start, by a via name", starting_by_a_via_name, no_trigger},
-            {"start, of what fails", starting_what_fails, no_trigger},
-            {"start, of what is there", starting_what_is_there, no_trigger},
-            {"start_link of a supervisor", starting_a_supervisor, no_trigger},
-            {"start_link of a supervisor that ends", living_with_a_supervisor, kill_victims_own},
-            {"start_link of a dynamic_supervisor", starting_a_dynamic_supervisor, kill_victims_own},
-            {"start_link of a partition_supervisor", starting_partitions, kill_victims_own},
-            {"registry::start_link", starting_a_registry, kill_victims_own},
-            {"start_link of applications", starting_applications, kill_victims_own},
-            {"a consumer's start", consuming, kill_source},
-            {"supervisor_ref's questions", listing_children, kill_sessions},
-            {"supervisor_ref::start_child", adding_a_child, kill_added},
-            {"supervisor_ref::start_child, the supervisor ends", adding_a_child, kill_family},
+            {"start", starting, no_trigger, "await_start("},
+            {"start_link", starting_linked, no_trigger, "await_start("},
+            {"start, by a via name", starting_by_a_via_name, no_trigger, "await_start("},
+            {"start, of what fails", starting_what_fails, no_trigger, "await_start("},
+            {"start, of what is there", starting_what_is_there, no_trigger, "await_start("},
+            {"start_link of a supervisor", starting_a_supervisor, no_trigger, "await_start("},
+            {"start_link of a supervisor that ends", living_with_a_supervisor, kill_named<victims_own>,
+             "await_start(|living_with_a_supervisor("},
+            {"start_link of a dynamic_supervisor", starting_a_dynamic_supervisor, kill_named<victims_own>,
+             "await_start(|ask<"},
+            {"start_link of a partition_supervisor", starting_partitions, kill_named<victims_own>,
+             "await_start("},
+            {"registry::start_link", starting_a_registry, kill_named<victims_own>, "await_start("},
+            {"start_link of applications", starting_applications, kill_named<victims_own>,
+             "await_start(|started_applications("},
+            {"a consumer's start", consuming, kill_named<source_name>, "await_start(|consuming("},
+            {"supervisor_ref's questions", listing_children, kill_named<sessions_name>,
+             "supervisor_ref::which_children(|ask<genever::detail::supervisor_process::count|dynamic_"
+             "supervisor_process::which|dynamic_supervisor_process::count|explore(|children_of_dynamic("},
+            {"supervisor_ref::start_child", adding_a_child, kill_added, "supervisor_process::start_child>"},
+            {"supervisor_ref::start_child, the supervisor ends", adding_a_child, kill_named<family_name>,
+             "supervisor_process::start_child>"},
             {"supervisor_ref::terminate_child, restart_child", terminating_and_restarting_a_child,
-             kill_family},
-            {"supervisor_ref::delete_child", deleting_a_child, kill_added},
-            {"dynamic_supervisor_ref", adding_a_dynamic_child, kill_sessions},
+             kill_named<family_name>,
+             "supervisor_process::terminate_child>|supervisor_process::restart_child>"},
+            {"supervisor_ref::delete_child", deleting_a_child, kill_added,
+             "supervisor_process::start_child>|supervisor_process::terminate_child>|supervisor_process::"
+             "delete_child>"},
+            {"dynamic_supervisor_ref", adding_a_dynamic_child, kill_named<sessions_name>,
+             "dynamic_supervisor_process::start_child>|dynamic_supervisor_process::terminate_child>"},
         },
     .begin = begin_trees,
     .settle = settle_trees,
@@ -325,7 +321,10 @@ struct subject : gen_server<subject> {
         throw std::runtime_error("crash");
     }
     void handle(finish) { stop(exit_kind::shutdown); }
-    void handle(ask m, from<witness> f) { asked_.emplace_back(std::move(m.w), std::move(f)); }
+    void handle(ask m, from<witness> f) {
+        asked_.emplace_back(std::move(m.w), std::move(f));
+        if (when_ == when::idle_with_a_limit) timeout_when_idle(a_while()); // a message ends it
+    }
     task<> terminate(const exit_reason&) {
         const witness inner{w_};
         co_await sleep_for(a_while());
@@ -405,15 +404,18 @@ using when = subject::when;
 const kill_table<server_place> servers{
     .cases =
         {
-            {"a server that waits for messages", serving<when::idle>, cast_work},
-            {"a server that waits for messages, told to end", serving<when::idle>, cast_finish},
-            {"a server that waits with a limit", serving<when::idle_with_a_limit>, cast_work},
-            {"a server in init", serving<when::init>, cast_work},
-            {"a server in a handler", serving<when::handle>, cast_finish},
-            {"a server that crashes", serving<when::crash>, no_trigger},
-            {"a server that ends", serving<when::finish>, cast_work},
-            {"a server that is suspended", serving_while_suspended, cast_work},
-            {"a state machine", serving_as_a_machine, no_trigger},
+            {"a server that waits for messages", serving<when::idle>, cast_work, "genever::detail::serve("},
+            {"a server that waits for messages, told to end", serving<when::idle>, cast_finish,
+             "genever::detail::serve("},
+            {"a server that waits with a limit", serving<when::idle_with_a_limit>, cast_work,
+             "genever::detail::serve(|subject::handle(genever::idle_timeout"},
+            {"a server in init", serving<when::init>, cast_work, "subject::init("},
+            {"a server in a handler", serving<when::handle>, cast_finish, "subject::handle("},
+            {"a server that crashes", serving<when::crash>, no_trigger, "subject::terminate("},
+            {"a server that ends", serving<when::finish>, cast_work, "subject::terminate("},
+            {"a server that is suspended", serving_while_suspended, cast_work, "genever::detail::serve("},
+            {"a state machine", serving_as_a_machine, no_trigger,
+             "slow_machine::handle(|slow_machine::enter(|genever::detail::serve("},
         },
 };
 

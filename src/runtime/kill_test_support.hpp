@@ -1,7 +1,8 @@
 // For the rooms' kill tables: one driver that ends a process at each of a list of suspension points, whoever would have
 // ended the suspension, and whenever: before, at the same moment, or after it was served and before it ran. After each: all
 // destructors ran once, no process is left over, nobody wakes the dead (the sanitizers see it), and what the room checks
-// itself.
+// itself. Besides, and first: at each of these points one process has certainly been killed while it was parked there, and has
+// ended by that. A case whose process never parks where the case says fails.
 //
 // The tables, and what they cover:
 //
@@ -12,6 +13,7 @@
 //   runtime/blocking_test.cpp   blocking calls while the pool runs them, or has them queued. On threads
 #pragma once
 
+#include <genever/base/stack_trace.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/process_info.hpp>
 #include <genever/runtime/receive.hpp>
@@ -24,11 +26,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,6 +54,16 @@ private:
     std::shared_ptr<Place> at_;
 };
 
+/// A process that ends with the one that holds this.
+struct ended_with_us {
+    pid who;
+    ~ended_with_us() { exit(who, exit_kind::killed); }
+};
+
+/// What its wait makes of a process: it is parked, or ready and waits for its turn; of one that calls what blocks, the latter
+/// in a simulation.
+enum class while_it_waits : std::uint8_t { parked, ready, ready_in_a_simulation };
+
 /// One suspension point. `Place` is what victim and trigger share; it has an atomic `alive`.
 template <class Place>
 struct awaiter_case {
@@ -55,6 +72,10 @@ struct awaiter_case {
     task<> (*wait)(std::shared_ptr<Place>);
     /// What would end the wait.
     void (*trigger)(Place&, pid);
+    /// The coroutines that wait then, the innermost ones: parts of their names, with `|` between them. A process has to be
+    /// killed in each of them. Empty: it is `wait` itself.
+    std::string_view points = {}; // not a vector: GCC 12 crashes at its default
+    while_it_waits process_is = while_it_waits::parked;
 };
 
 /// A way to end the wait other than a kill of its process, or a deadline.
@@ -97,106 +118,292 @@ task<> run_hook(task<> (*hook)(std::shared_ptr<Place>), std::shared_ptr<Place> p
     if (hook) co_await hook(std::move(p));
 }
 
+/// The name of the function to which this code belongs. For the process that watches.
+inline const std::string& function_at(const void* code) {
+    static std::map<const void*, std::string> known;
+    const auto [at, is_new] = known.try_emplace(code);
+    if (is_new) {
+        // As a return address: the byte before it is looked at.
+        void* const inside = const_cast<char*>(static_cast<const char*>(code)) + 1;
+        const auto frames = symbolise(std::span<void* const>{&inside, 1});
+        if (!frames.empty()) at->second = frames.back().function;
+    }
+    return at->second;
+}
+
+/// Tells whether a victim is where its case wants it.
+template <class Place>
+class point {
+public:
+    point(const awaiter_case<Place>& c, std::size_t number, bool simulated)
+        : name_(c.points.empty() ? function_at(reinterpret_cast<const void*>(c.wait))
+                                 : part(c.points, number)),
+          whole_(c.points.empty()),
+          ready_(c.process_is == while_it_waits::ready ||
+                 (simulated && c.process_is == while_it_waits::ready_in_a_simulation)) {}
+    static std::size_t count(const awaiter_case<Place>& c) {
+        return 1 + static_cast<std::size_t>(std::ranges::count(c.points, '|'));
+    }
+
+    bool is_at(pid who, const Place& p) {
+        const auto i = info(who);
+        if (!i) return false;
+        // It has made its own witness and the wait's, and is not parked.
+        if (ready_) return i->state != process_state::parked && p.alive >= 2;
+        if (i->state != process_state::parked) return false;
+        const std::string& where = function_at(i->suspended_in);
+        last_seen_ = where;
+        return whole_ ? where == name_ : where.find(name_) != std::string::npos;
+    }
+    std::string why_not() const {
+        return "nobody was killed in " + name_ +
+               (last_seen_.empty() ? "; it never waited" : "; it waited in " + last_seen_);
+    }
+
+private:
+    static std::string part(std::string_view all, std::size_t number) {
+        for (; number > 0; --number) all.remove_prefix(all.find('|') + 1);
+        return std::string{all.substr(0, all.find('|'))};
+    }
+
+    std::string name_;
+    bool whole_;
+    bool ready_;
+    std::string last_seen_;
+};
+
+/// The ends of the processes that the caller monitors, in whatever order they come.
+class ends {
+public:
+    /// How the process with this monitor has ended. Nothing, and the test has failed: it lives on for a minute.
+    task<std::optional<exit_reason>> of(monitor_ref ref) {
+        const time_point patience = now() + std::chrono::minutes{1};
+        for (;;) {
+            for (const down& d : come_)
+                if (d.ref == ref) co_return d.reason;
+            auto d = co_await receive([](const down& m) { return std::optional{m}; },
+                                      after(patience - now(), []() -> std::optional<down> { return {}; }));
+            if (!d) {
+                ADD_FAILURE() << "it lives on";
+                co_return std::nullopt;
+            }
+            come_.push_back(*std::move(d));
+        }
+    }
+
+private:
+    std::vector<down> come_;
+};
+
+/// What one simulation does to its victim.
+template <class Place>
+struct plan {
+    bool killed = false;
+    bool with_deadline = false;
+    const other_end<Place>* end = nullptr;
+    point<Place>* aim = nullptr; // killed there; null: wherever it is after `steps`
+    std::uint64_t steps = 0;
+    bool late = false; // at the moment at which timers fire
+    bool trigger_first = false;
+    std::uint64_t between = 0; // steps from the trigger to the end
+    bool trigger_after = false;
+    bool killed_again = false; // a little later, if it is on its way out still
+};
+
+/// Waits for the victim to come to where it is aimed at. In a simulation.
+template <class Place>
+task<bool> comes_to(pid who, point<Place>& aim, const Place& p) {
+    for (int naps = 0; naps < 80; ++naps) {
+        for (int i = 0; i < 24; ++i) {
+            if (aim.is_at(who, p)) co_return true;
+            if (!is_alive(who)) co_return false;
+            co_await yield();
+        }
+        co_await sleep_for(std::chrono::milliseconds{100});
+    }
+    co_return false;
+}
+
+/// One victim's life. Gives whether it was killed where it was aimed at.
+template <class Place>
+bool simulate(simulation& sim, const kill_table<Place>& table, const awaiter_case<Place>& c,
+              const plan<Place>& how) {
+    bool hit = false;
+    std::shared_ptr<Place> p;
+    sim.run([&]() -> task<> {
+        p = std::make_shared<Place>();
+        co_await run_hook(table.begin, p);
+        const std::size_t before = processes().size();
+        auto [who, ref] = spawn_monitor(victim<Place>, p, c.wait, how.with_deadline, how.end);
+        bool came = false;
+        if (how.aim) came = co_await comes_to(who, *how.aim, *p);
+        for (std::uint64_t i = 0; i < how.steps; ++i) co_await yield();
+        if (how.late) co_await sleep_for(std::chrono::seconds{1});
+        if (how.trigger_first) {
+            c.trigger(*p, who);
+            for (std::uint64_t i = 0; i < how.between; ++i) co_await yield();
+        }
+        bool parked = false;
+        if (how.killed) {
+            const auto i = info(who);
+            parked = i && i->state == process_state::parked;
+            exit(who, exit_kind::killed);
+        }
+        if (how.end) how.end->now(*p);
+        if (!how.trigger_first && how.trigger_after) c.trigger(*p, who);
+        if (how.killed_again) {
+            co_await yield();
+            exit(who, exit_kind::killed);
+        }
+        ends all;
+        const auto why = co_await all.of(ref);
+        if (!why) co_return;
+        if (parked) {
+            EXPECT_EQ(*why, exit_kind::killed) << to_string(*why);
+        }
+        hit = came && *why == exit_kind::killed;
+        co_await run_hook(table.settle, p);
+        // Whatever was armed or registered finds nobody; children are on their way out.
+        co_await sleep_for(std::chrono::seconds{10});
+        EXPECT_EQ(p->alive, 0);
+        EXPECT_EQ(processes().size(), before);
+        co_await run_hook(table.check, p);
+        co_await sleep_for(std::chrono::seconds{1});
+    });
+    EXPECT_EQ(p.use_count(), 1);
+    EXPECT_EQ(sim.live(), 0U);
+    return hit;
+}
+
 } // namespace kill_driver
 
-/// Every case under many seeds, in a simulation.
+/// Every case in simulations: killed at each of its points once for certain, then under many seeds.
 template <class Place>
 void kill_everywhere_simulated(const kill_table<Place>& table, unsigned seeds = 200) {
+    using namespace kill_driver;
+    std::string never; // all of them at once
     for (const awaiter_case<Place>& c : table.cases) {
         SCOPED_TRACE(c.name);
+        for (std::size_t n = 0; n < point<Place>::count(c); ++n) {
+            point<Place> aim{c, n, true};
+            bool hit = false;
+            under_seeds(
+                [&](simulation& sim) {
+                    if (hit) return;
+                    plan<Place> how{.killed = true, .aim = &aim};
+                    how.trigger_after = sim.random(2) == 0;
+                    how.killed_again = sim.random(2) == 0;
+                    hit = simulate(sim, table, c, how);
+                },
+                50);
+            if (::testing::Test::HasFailure()) return;
+            if (!hit && !seed_to_replay()) never += c.name + ": " + aim.why_not() + '\n';
+        }
         under_seeds(
             [&](simulation& sim) {
-                const auto how = sim.random(2 + table.other_ends.size());
-                const bool killed = how == 0;
-                const bool with_deadline = how == 1;
-                const other_end<Place>* end = how < 2 ? nullptr : &table.other_ends[how - 2];
-                const bool trigger_first = sim.random(2) == 0;
-                const bool trigger_after = sim.random(2) == 0;
-                const auto steps = sim.random(12);
-                const auto between = sim.random(3);
-                // At the moment at which timers fire.
-                const bool late = with_deadline || sim.random(4) == 0;
-                std::shared_ptr<Place> p;
-                sim.run([&]() -> task<> {
-                    p = std::make_shared<Place>();
-                    co_await kill_driver::run_hook(table.begin, p);
-                    const std::size_t before = processes().size();
-                    auto [who, ref] =
-                        spawn_monitor(kill_driver::victim<Place>, p, c.wait, with_deadline, end);
-                    for (std::uint64_t i = 0; i < steps; ++i) co_await yield();
-                    if (late) co_await sleep_for(std::chrono::seconds{1});
-                    if (trigger_first) {
-                        c.trigger(*p, who);
-                        for (std::uint64_t i = 0; i < between; ++i) co_await yield();
-                    }
-                    if (killed) exit(who, exit_kind::killed);
-                    if (end) end->now(*p);
-                    if (!trigger_first && trigger_after) c.trigger(*p, who);
-                    for (;;) {
-                        const auto d = co_await receive([](const down& m) { return m; });
-                        if (d.ref == ref) break;
-                    }
-                    co_await kill_driver::run_hook(table.settle, p);
-                    // Whatever was armed or registered finds nobody; children are on their way out.
-                    co_await sleep_for(std::chrono::seconds{10});
-                    EXPECT_EQ(p->alive, 0);
-                    EXPECT_EQ(processes().size(), before);
-                    co_await kill_driver::run_hook(table.check, p);
-                    co_await sleep_for(std::chrono::seconds{1});
-                });
-                EXPECT_EQ(p.use_count(), 1);
-                EXPECT_EQ(sim.live(), 0U);
+                const auto kind = sim.random(2 + table.other_ends.size());
+                plan<Place> how{.killed = kind == 0, .with_deadline = kind == 1};
+                if (kind >= 2) how.end = &table.other_ends[kind - 2];
+                how.trigger_first = sim.random(2) == 0;
+                how.trigger_after = sim.random(2) == 0;
+                how.steps = sim.random(12);
+                how.between = sim.random(3);
+                how.killed_again = how.killed && sim.random(4) == 0;
+                how.late = how.with_deadline || sim.random(4) == 0;
+                simulate(sim, table, c, how);
             },
             seeds);
         if (::testing::Test::HasFailure()) return;
     }
+    EXPECT_EQ(never, "");
 }
 
-/// The same on threads: kill and trigger come from two processes, and race with the victim and with each other. In half
-/// of the rounds the victim certainly waits.
+namespace kill_driver {
+
+/// One victim's life on threads. `aim`: it is killed there, and the trigger comes when it has been told to end. Else kill and
+/// trigger come from two processes, as `round` says. Gives whether it was killed where it was aimed at.
+template <class Place>
+task<bool> live_and_die(const kill_table<Place>& table, const awaiter_case<Place>& c, unsigned round,
+                        point<Place>* aim, time_point patience_of_aim) {
+    auto p = std::make_shared<Place>();
+    co_await run_hook(table.begin, p);
+    const other_end<Place>* const no_other = nullptr;
+    auto [who, ref] = spawn_monitor(victim<Place>, p, c.wait, false, no_other);
+    auto trigger = [p, target = who, pull = c.trigger](unsigned steps) -> task<> {
+        for (unsigned i = 0; i < steps; ++i) co_await yield();
+        pull(*p, target);
+    };
+    bool came = false;
+    std::optional<monitor_ref> other;
+    if (aim) {
+        for (;;) {
+            came = aim->is_at(who, *p);
+            if (came || !is_alive(who) || now() > patience_of_aim) break;
+            co_await yield();
+        }
+    } else {
+        if (round % 2 == 0)
+            for (;;) {
+                const auto i = info(who);
+                if (!i || i->state == process_state::parked) break;
+                co_await yield();
+            }
+        other = spawn_monitor(trigger, round % 5).second;
+        for (unsigned i = 0; i < round % 7; ++i) co_await yield();
+    }
+    exit(who, exit_kind::killed);
+    if (aim) other = spawn_monitor(trigger, 0U).second;
+    ends all;
+    const auto why = co_await all.of(ref);
+    const bool hit = came && why && *why == exit_kind::killed;
+    co_await all.of(*other);
+    co_await run_hook(table.settle, p);
+    const time_point patience = now() + std::chrono::seconds{30};
+    for (;;) { // children
+        if (p->alive == 0) break;
+        if (now() >= patience) {
+            ADD_FAILURE() << p->alive << " witnesses live on";
+            co_return false;
+        }
+        co_await yield();
+    }
+    co_await run_hook(table.check, p);
+    co_return hit;
+}
+
+} // namespace kill_driver
+
+/// The same on threads: after the kills that hit for certain, kill and trigger come from two processes, and race with the
+/// victim and with each other. In half of the rounds the victim certainly waits.
 template <class Place>
 void kill_everywhere_threaded(const kill_table<Place>& table, unsigned rounds = 40) {
+    using namespace kill_driver;
     for (const unsigned workers : thread_counts) {
         runtime rt{{.workers = workers, .on_crash = [](const crash_report&) {}}};
         for (const awaiter_case<Place>& c : table.cases) {
             SCOPED_TRACE(c.name + " with " + std::to_string(workers) + " workers");
             rt.run([&]() -> task<> {
-                for (unsigned round = 0; round < rounds; ++round) {
-                    auto p = std::make_shared<Place>();
-                    co_await kill_driver::run_hook(table.begin, p);
-                    const other_end<Place>* const no_other = nullptr;
-                    auto [who, ref] = spawn_monitor(kill_driver::victim<Place>, p, c.wait, false, no_other);
-                    if (round % 2 == 0)
-                        for (;;) {
-                            const auto i = info(who);
-                            if (!i || i->state == process_state::parked) break;
-                            co_await yield();
-                        }
-                    auto [other, other_ref] =
-                        spawn_monitor([p, target = who, trigger = c.trigger, n = round % 5]() -> task<> {
-                            for (unsigned i = 0; i < n; ++i) co_await yield();
-                            trigger(*p, target);
-                        });
-                    for (unsigned i = 0; i < round % 7; ++i) co_await yield();
-                    exit(who, exit_kind::killed);
-                    int ends = 0;
+                for (std::size_t n = 0; n < point<Place>::count(c); ++n) {
+                    point<Place> aim{c, n, false};
+                    const time_point patience = now() + std::chrono::seconds{20};
                     for (;;) {
-                        const auto d = co_await receive([](const down& m) { return m; });
-                        if (d.ref == ref || d.ref == other_ref) ++ends;
-                        if (ends == 2) break;
+                        const bool hit = co_await live_and_die(table, c, 0, &aim, patience);
+                        if (hit || ::testing::Test::HasFailure()) break;
+                        if (now() < patience) continue;
+                        ADD_FAILURE() << aim.why_not();
+                        co_return;
                     }
-                    co_await kill_driver::run_hook(table.settle, p);
-                    const time_point patience = now() + std::chrono::seconds{30};
-                    for (;;) { // children
-                        if (p->alive == 0) break;
-                        EXPECT_LT(now(), patience) << p->alive << " witnesses live on";
-                        if (now() >= patience) co_return;
-                        co_await yield();
-                    }
-                    co_await kill_driver::run_hook(table.check, p);
+                }
+                point<Place>* const anywhere = nullptr;
+                for (unsigned round = 0; round < rounds; ++round) {
+                    if (::testing::Test::HasFailure()) co_return;
+                    co_await live_and_die(table, c, round, anywhere, time_point{});
                 }
             });
-            if (::testing::Test::HasFailure()) return;
+            if (::testing::Test::HasFailure()) {
+                ADD_FAILURE() << "this case, on another thread"; // which has no traces
+                return;
+            }
         }
     }
 }
