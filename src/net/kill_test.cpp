@@ -5,6 +5,7 @@
 #include "runtime/kill_test_support.hpp"
 
 #include <genever/net/tcp.hpp>
+#include <genever/runtime/for_peer.hpp>
 #include <genever/runtime/io.hpp>
 #include <genever/runtime/socket_source.hpp>
 
@@ -138,6 +139,40 @@ task<> waiting_on_an_own_handle(at_place p) {
     const witness w{p};
     io_handle own{p->ours.release()};
     co_await own.readable();
+}
+
+// ---- for_peer: its scope, and the wait within
+
+task<> working(at_place p) {
+    const witness w{p};
+    co_await sleep_for(1h);
+}
+task<> working_for_a_peer(at_place p) {
+    const witness w{p};
+    io_handle own{p->ours.release()};
+    auto work = working(p);
+    [[maybe_unused]] const auto r =
+        co_await for_peer(own, gone_when::half_closed, time_point::max(), std::move(work));
+}
+task<> working_for_a_peer_until_it_breaks(at_place p) {
+    const witness w{p};
+    io_handle own{p->ours.release()};
+    auto work = working(p);
+    [[maybe_unused]] const auto r =
+        co_await for_peer(own, gone_when::broken, time_point::max(), std::move(work));
+}
+task<> working_for_a_peer_with_a_limit(at_place p) {
+    const witness w{p};
+    auto work = working(p);
+    [[maybe_unused]] const auto r =
+        co_await for_peer(p->handle, gone_when::half_closed, now() + 200us, std::move(work));
+}
+/// The work reads from the very peer.
+task<> reading_for_a_peer(at_place p) {
+    const witness w{p};
+    auto work = waiting_to_read(p);
+    [[maybe_unused]] const auto r =
+        co_await for_peer(p->handle, gone_when::half_closed, time_point::max(), std::move(work));
 }
 
 // ---- streams and listeners
@@ -322,6 +357,11 @@ const test::kill_table<place> table{
             {"io_handle::writable, shut", waiting_to_write, shut},
             {"io_handle, another process at its other side", reading_beside_a_writer, write_and_read},
             {"io_handle, the victim's own", waiting_on_an_own_handle, write_to_victim},
+            {"for_peer", working_for_a_peer, hang_up, "working("},
+            {"for_peer, until it breaks", working_for_a_peer_until_it_breaks, hang_up, "working("},
+            {"for_peer, with a deadline", working_for_a_peer_with_a_limit, nothing, "working("},
+            {"for_peer, whose work reads", reading_for_a_peer, write_to_handle, "waiting_to_read("},
+            {"for_peer, whose work reads, shut", reading_for_a_peer, shut, "waiting_to_read("},
             {"tcp_stream::read_some", reading, write_to_victim, "tcp_stream::read_some("},
             {"tcp_stream::read_some, the peer goes", reading, hang_up, "tcp_stream::read_some("},
             {"tcp_stream::read_some, with a deadline", reading_with_a_limit, write_to_victim,
