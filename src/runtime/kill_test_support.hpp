@@ -318,56 +318,82 @@ void kill_everywhere_simulated(const kill_table<Place>& table, unsigned seeds = 
     EXPECT_EQ(never, "");
 }
 
+/// The turns of a loop that waits for what others do, on threads. A process that only yields keeps its processor, and has idle
+/// workers look for work; where there are more threads than processors, those it waits for then come last.
+class turns {
+public:
+    task<> next() {
+        if (++n_ % 32 == 0)
+            co_await sleep_for(std::chrono::microseconds{200});
+        else
+            co_await yield();
+    }
+
+private:
+    unsigned n_ = 0;
+};
+
 namespace kill_driver {
+
+template <class Place>
+task<> pull(std::shared_ptr<Place> p, pid who, void (*trigger)(Place&, pid), unsigned steps) {
+    for (unsigned i = 0; i < steps; ++i) co_await yield();
+    trigger(*p, who);
+}
 
 /// One victim's life on threads. `aim`: it is killed there, and the trigger comes when it has been told to end. Else kill and
 /// trigger come from two processes, as `round` says. Gives whether it was killed where it was aimed at.
 template <class Place>
 task<bool> live_and_die(const kill_table<Place>& table, const awaiter_case<Place>& c, unsigned round,
-                        point<Place>* aim, time_point patience_of_aim) {
+                        point<Place>* aim, time_point to_come_until) {
     auto p = std::make_shared<Place>();
     co_await run_hook(table.begin, p);
     const other_end<Place>* const no_other = nullptr;
     auto [who, ref] = spawn_monitor(victim<Place>, p, c.wait, false, no_other);
-    auto trigger = [p, target = who, pull = c.trigger](unsigned steps) -> task<> {
-        for (unsigned i = 0; i < steps; ++i) co_await yield();
-        pull(*p, target);
-    };
     bool came = false;
     std::optional<monitor_ref> other;
     if (aim) {
-        for (;;) {
+        for (turns t;;) {
             came = aim->is_at(who, *p);
-            if (came || !is_alive(who) || now() > patience_of_aim) break;
-            co_await yield();
+            if (came || !is_alive(who) || now() > to_come_until) break;
+            co_await t.next();
         }
     } else {
         if (round % 2 == 0)
-            for (;;) {
+            for (turns t;;) {
                 const auto i = info(who);
-                if (!i || i->state == process_state::parked) break;
-                co_await yield();
+                if (!i || i->state == process_state::parked || now() > to_come_until) break;
+                co_await t.next();
             }
-        other = spawn_monitor(trigger, round % 5).second;
+        other = spawn_monitor(pull<Place>, p, who, c.trigger, round % 5).second;
         for (unsigned i = 0; i < round % 7; ++i) co_await yield();
     }
     exit(who, exit_kind::killed);
-    if (aim) other = spawn_monitor(trigger, 0U).second;
+    if (aim) other = spawn_monitor(pull<Place>, p, who, c.trigger, 0U).second;
     ends all;
     const auto why = co_await all.of(ref);
     const bool hit = came && why && *why == exit_kind::killed;
     co_await all.of(*other);
     co_await run_hook(table.settle, p);
     const time_point patience = now() + std::chrono::seconds{30};
-    for (;;) { // children
+    for (turns t;;) { // children
         if (p->alive == 0) break;
         if (now() >= patience) {
             ADD_FAILURE() << p->alive << " witnesses live on";
             co_return false;
         }
-        co_await yield();
+        co_await t.next();
     }
     co_await run_hook(table.check, p);
+    // What a process that has ended was called with goes a moment after its frames, and the place's descriptors with it.
+    for (turns t;;) {
+        if (p.use_count() == 1) break;
+        if (now() >= patience) {
+            ADD_FAILURE() << "the place has " << p.use_count() << " owners";
+            co_return false;
+        }
+        co_await t.next();
+    }
     co_return hit;
 }
 
@@ -397,7 +423,7 @@ void kill_everywhere_threaded(const kill_table<Place>& table, unsigned rounds = 
                 point<Place>* const anywhere = nullptr;
                 for (unsigned round = 0; round < rounds; ++round) {
                     if (::testing::Test::HasFailure()) co_return;
-                    co_await live_and_die(table, c, round, anywhere, time_point{});
+                    co_await live_and_die(table, c, round, anywhere, now() + std::chrono::seconds{20});
                 }
             });
             if (::testing::Test::HasFailure()) {
