@@ -108,7 +108,8 @@ TEST(BlockingInASimulation, KillsAndDeadlinesLeaveNothingBehind) {
                 for (std::uint64_t i = 0; i < steps; ++i) co_await yield();
                 if (steps % 3 == 0) co_await sleep_for(3ms);
                 exit(victim, exit_kind::killed);
-                co_await receive([](const down&) {});
+                const auto why = co_await receive([](const down& d) { return d.reason.kind(); });
+                EXPECT_EQ(why, exit_kind::killed);
                 EXPECT_EQ(alive, 0);
             });
             EXPECT_EQ(sim.live(), 0U);

@@ -367,7 +367,8 @@ TEST(Blocking, ACallThatIsStillQueuedWhenItsCallerDiesIsNeverStarted) {
         });
         while (info(victim)->state != process_state::parked) co_await yield();
         exit(victim, exit_kind::killed);
-        co_await receive([](const down&) {});
+        const auto why = co_await receive([](const down& d) { return d.reason.kind(); });
+        EXPECT_EQ(why, exit_kind::killed);
         go_on.open();
         co_await blocking([] {}); // comes after it
         EXPECT_EQ(alive, 0);
@@ -431,7 +432,8 @@ TEST(Blocking, KillsAndDeadlinesAtAnyMomentLeaveNothingBehind) {
                     if (i % 4 == 0) co_await blocking([] {});
                     if (i % 3 == 0) co_await sleep_for(std::chrono::microseconds{100});
                     exit(victim, exit_kind::killed);
-                    co_await receive([](const down&) {});
+                    const auto why = co_await receive([](const down& d) { return d.reason.kind(); });
+                    EXPECT_EQ(why, exit_kind::killed);
                 }
             });
         }
@@ -535,7 +537,8 @@ TEST(Blocking, AResultForTheDeadWakesNobody) {
                 });
                 co_await blocking([&] { started.wait(); });
                 exit(victim, exit_kind::killed);
-                co_await receive([](const down&) {});
+                const auto why = co_await receive([](const down& d) { return d.reason.kind(); });
+                EXPECT_EQ(why, exit_kind::killed);
                 const pid me = self();
                 std::vector<pid> others;
                 for (int i = 0; i < 8; ++i)
