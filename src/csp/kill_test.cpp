@@ -233,6 +233,7 @@ task<> waiting_for_its_mutex_again(at_place p) {
     witness w{p};
     auto g = co_await p->cm.lock();
     const ended_with_us other{spawn([p]() -> task<> {
+        const witness inner{p};
         auto mine = co_await p->cm.lock();
         p->changed.notify_one();
         co_await sleep_for(1s);
