@@ -59,6 +59,10 @@ struct place {
     std::atomic<bool> in_first{false};  // `first` has begun
     std::atomic<bool> in_member{false}; // a member of a group has
 
+    std::atomic<pid> other{};             // waits for the condition, too
+    std::atomic<bool> other_waits{false}; // in its queue, if the mutex is free
+    std::atomic<bool> notified{false};    // one of the two has been
+
     std::atomic<int> alive{0};    // witnesses
     std::atomic<int> given{0};    // values that the trigger handed over
     std::atomic<int> consumed{0}; // and those that the victim had when it went on
@@ -229,6 +233,20 @@ task<> waiting_for_a_condition(at_place p) {
     EXPECT_TRUE(g.owns_lock());
     ++p->acted;
 }
+/// Another one waits beside it, and for longer: a notification that the victim does not act upon is for that one.
+task<> waiting_for_a_condition_beside_another(at_place p) {
+    witness w{p};
+    p->other = spawn([p]() -> task<> {
+        const witness inner{p};
+        auto g = co_await p->cm.lock();
+        p->other_waits = true;
+        co_await p->changed.wait(g);
+        ++p->acted;
+    });
+    auto g = co_await p->cm.lock();
+    co_await p->changed.wait(g);
+    ++p->acted;
+}
 task<> waiting_for_its_mutex_again(at_place p) {
     witness w{p};
     auto g = co_await p->cm.lock();
@@ -284,6 +302,37 @@ task<> within_a_deadline(at_place p) {
 task<> within_tasks(at_place p) {
     witness w{p};
     co_await taking(p);
+}
+/// A local of the process that waits, which those it waits for may use until they end.
+struct lent {
+    volatile int value = 42;
+    ~lent() { value = 0; }
+};
+struct borrower {
+    const lent& from;
+    ~borrower() { EXPECT_EQ(from.value, 42) << "it went first"; }
+};
+task<> borrowing(at_place p, const lent& from) {
+    witness w{p};
+    const borrower b{from};
+    co_await sleep_for(1h);
+}
+task<> lending_to_all(at_place p) {
+    witness w{p};
+    const lent mine;
+    co_await when_all(borrowing(p, mine), waiting_for_a_cancel(p));
+}
+task<> lending_to_any(at_place p) {
+    witness w{p};
+    const lent mine;
+    [[maybe_unused]] auto r = co_await when_any(borrowing(p, mine), waiting_for_a_cancel(p));
+}
+task<> lending_to_members(at_place p) {
+    witness w{p};
+    const lent mine;
+    error_group g;
+    g.go([p, from = &mine]() -> task<> { co_await borrowing(p, *from); });
+    co_await g.wait();
 }
 task<> waiting_for_members(at_place p) {
     witness w{p};
@@ -358,6 +407,13 @@ void unlock(place& p, pid) { p.m_held.unlock(); }
 void unlock_shared(place& p, pid) { p.sm_held.unlock(); }
 void release(place& p, pid) { p.s_held.release(); }
 void notify(place& p, pid) { p.changed.notify_one(); }
+/// Only one who certainly waits is notified: whoever has set the flag has released the mutex by waiting.
+void notify_one_of_two(place& p, pid) {
+    const auto g = p.cm.try_lock();
+    if (!g || !p.other_waits) return;
+    p.notified = true;
+    p.changed.notify_one();
+}
 void notify_all(place& p, pid) { p.changed.notify_all(); }
 void unblock_first(place& p, pid) { p.first_held.unlock(); }
 void cancel(place& p, pid) { p.source.cancel(); }
@@ -406,6 +462,19 @@ task<> begin(at_place p) {
     co_return;
 }
 
+task<> settle(at_place p) {
+    const pid other = p->other;
+    if (!other) co_return;
+    const time_point patience = now() + 10s;
+    for (;;) {
+        if (!p->notified || p->acted > 0) break;
+        EXPECT_LT(now(), patience) << "a notification is lost";
+        if (now() >= patience) break;
+        co_await sleep_for(1ms);
+    }
+    exit(other, exit_kind::killed);
+}
+
 task<> check(at_place p) {
     expect_intact(*p);
     co_await expect_usable(p);
@@ -447,6 +516,7 @@ const test::kill_table<place> table{
             {"semaphore::acquire", acquiring, release},
             {"condition::wait", waiting_for_a_condition, notify},
             {"condition::wait, all", waiting_for_a_condition, notify_all},
+            {"condition::wait, beside another", waiting_for_a_condition_beside_another, notify_one_of_two},
             {"condition::wait, for its mutex again", waiting_for_its_mutex_again, notify},
             {"condition::wait_for", waiting_for_a_condition_with_a_limit, notify, "condition::wait_until("},
             {"once::call", calling_once, unblock_first, "calling_once("},
@@ -462,10 +532,14 @@ const test::kill_table<place> table{
             {"when_any", waiting_for_any, all_at_once},
             {"when_all of a vector", waiting_for_all_of_a_vector, all_at_once},
             {"when_any of a vector", waiting_for_any_of_a_vector, all_at_once},
+            {"when_all, with what is lent", lending_to_all, cancel},
+            {"when_any, with what is lent", lending_to_any, cancel},
+            {"error_group::wait, with what is lent", lending_to_members, nothing},
             {"ticker::tick", ticking, nothing},
         },
     .other_ends = {{within_a_caller, call_off}},
     .begin = begin,
+    .settle = settle,
     .check = check,
 };
 

@@ -8,6 +8,7 @@
 #include <genever/runtime/for_peer.hpp>
 #include <genever/runtime/io.hpp>
 #include <genever/runtime/socket_source.hpp>
+#include <genever/runtime/timeout.hpp>
 
 #include <gtest/gtest.h>
 
@@ -17,6 +18,7 @@
 #include <memory>
 #include <netinet/in.h>
 #include <optional>
+#include <poll.h>
 #include <string>
 #include <sys/socket.h>
 #include <system_error>
@@ -97,6 +99,10 @@ struct place {
     unique_fd ours;
     unique_fd theirs;
     bool shut = false;
+    bool nudged = false;
+    // Whether a wait at the handle has ended other than by a kill, and may have used its edge up.
+    std::atomic<bool> has_read{false};
+    std::atomic<bool> has_written{false};
 
     std::optional<net::tcp_listener> listener;
     std::vector<unique_fd> clients;                // that have connected to it
@@ -118,20 +124,24 @@ using witness = test::witness<place>;
 task<> waiting_to_read(at_place p) {
     const witness w{p};
     co_await p->handle.readable();
+    p->has_read = true;
 }
 task<> waiting_to_read_with_a_limit(at_place p) {
     const witness w{p};
     co_await p->handle.readable(now() + 100us);
+    p->has_read = true;
 }
 task<> waiting_to_write(at_place p) {
     const witness w{p};
     fill(p->handle.fd());
     co_await p->handle.writable();
+    p->has_written = true;
 }
 task<> waiting_to_write_with_a_limit(at_place p) {
     const witness w{p};
     fill(p->handle.fd());
     co_await p->handle.writable(now() + 100us);
+    p->has_written = true;
 }
 /// Another process waits at the same handle's other side.
 task<> reading_beside_a_writer(at_place p) {
@@ -140,8 +150,10 @@ task<> reading_beside_a_writer(at_place p) {
         const witness other{p};
         fill(p->handle.fd());
         co_await p->handle.writable(now() + 10ms); // it may come after the last one who drains
+        p->has_written = true;
     });
     co_await p->handle.readable();
+    p->has_read = true;
 }
 task<> waiting_on_an_own_handle(at_place p) {
     const witness w{p};
@@ -174,6 +186,27 @@ task<> working_for_a_peer_with_a_limit(at_place p) {
     auto work = working(p);
     [[maybe_unused]] const auto r =
         co_await for_peer(p->handle, gone_when::half_closed, now() + 200us, std::move(work));
+}
+task<> done_for_a_peer(at_place p) {
+    const witness w{p};
+    auto work = [](at_place at) -> task<> {
+        const witness inner{at};
+        co_await yield();
+    }(p);
+    [[maybe_unused]] const auto r =
+        co_await for_peer(p->handle, gone_when::half_closed, time_point::max(), std::move(work));
+}
+/// The scope of what is over must be gone when another one is called off.
+task<> limited_after_work_for_a_peer(at_place p) {
+    const witness w{p};
+    auto before = done_for_a_peer(p);
+    co_await std::move(before);
+    auto pause = [](at_place at) -> task<> {
+        const witness inner{at};
+        co_await sleep_for(1h);
+    }(p);
+    [[maybe_unused]] const auto r = co_await with_timeout(200us, std::move(pause));
+    co_await working(p);
 }
 /// The work reads from the very peer.
 task<> reading_for_a_peer(at_place p) {
@@ -250,7 +283,10 @@ void write_and_read(place& p, pid) {
     put_byte(p.theirs_of_handle.get());
     drain(p.theirs_of_handle.get());
 }
-void nudge(place& p, pid) { p.handle.nudge(); }
+void nudge(place& p, pid) {
+    p.nudged = true;
+    p.handle.nudge();
+}
 void shut(place& p, pid) {
     p.shut = true;
     p.handle.shut();
@@ -324,6 +360,18 @@ task<> check_pairs(at_place p) {
     }
     EXPECT_EQ(open_sockets(), p->sockets - (given ? 1 : 0));
 
+    // What had ended its wait, but not reached it, is for the next one.
+    pollfd ready{.fd = p->handle.fd(), .events = POLLIN | POLLOUT, .revents = 0};
+    EXPECT_GE(::poll(&ready, 1, 0), 0);
+    if (!p->shut && !p->has_read && (p->nudged || (ready.revents & POLLIN) != 0)) {
+        const io_result r = co_await p->handle.readable(now() + 10s);
+        EXPECT_EQ(r, p->nudged ? io_result::closed : io_result::ready);
+    }
+    if (!p->shut && !p->has_written && (ready.revents & POLLOUT) != 0) {
+        const io_result r = co_await p->handle.writable(now() + 10s);
+        EXPECT_EQ(r, io_result::ready);
+    }
+
     // What was not its own serves the next one: both sides of the handle.
     if (!p->shut) {
         char c = 0;
@@ -380,6 +428,7 @@ const test::kill_table<place> pairs{
             {"for_peer", working_for_a_peer, hang_up, "working("},
             {"for_peer, until it breaks", working_for_a_peer_until_it_breaks, hang_up, "working("},
             {"for_peer, with a deadline", working_for_a_peer_with_a_limit, nothing, "working("},
+            {"for_peer, and another scope after it", limited_after_work_for_a_peer, nothing, "working("},
             {"for_peer, whose work reads", reading_for_a_peer, write_to_handle, "waiting_to_read("},
             {"for_peer, whose work reads, shut", reading_for_a_peer, shut, "waiting_to_read("},
             {"tcp_stream::read_some", reading, write_to_victim, "tcp_stream::read_some("},
