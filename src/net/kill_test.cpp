@@ -199,8 +199,7 @@ task<> done_for_a_peer(at_place p) {
 /// The scope of what is over must be gone when another one is called off.
 task<> limited_after_work_for_a_peer(at_place p) {
     const witness w{p};
-    auto before = done_for_a_peer(p);
-    co_await std::move(before);
+    co_await done_for_a_peer(p); // and its frame is gone
     auto pause = [](at_place at) -> task<> {
         const witness inner{at};
         co_await sleep_for(1h);
