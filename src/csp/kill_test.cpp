@@ -195,6 +195,13 @@ task<> selecting_over_a_vector(at_place p) {
     for (auto& one : v)
         if (one) ++p->consumed;
 }
+task<> selecting_until_cancelled(at_place p) {
+    witness w{p};
+    const cancellation_token t = p->source.token();
+    std::optional<int> v;
+    co_await select(done(t), recv(p->empty, v));
+    if (v) ++p->consumed;
+}
 task<> selecting_for_ever(at_place p) {
     witness w{p};
     co_await select();
@@ -508,6 +515,8 @@ const test::kill_table<place> table{
             {"select with tasks", selecting_and_awaiting, give, "select_and_await<"},
             {"select with tasks, in one", selecting_and_awaiting_at_once, nothing, "going_on("},
             {"select over a vector", selecting_over_a_vector, give_and_take},
+            {"select until cancelled", selecting_until_cancelled, cancel},
+            {"select until cancelled, its channel", selecting_until_cancelled, give},
             {"select without cases", selecting_for_ever, nothing},
             {"wait_group::wait", waiting_for_a_group, finish_group},
             {"mutex::lock", locking, unlock},

@@ -8,8 +8,10 @@
 //
 //   csp/kill_test.cpp       the runtime's sleeps, yields, receives, sends and blocking calls; everything of csp
 //   otp/kill_test.cpp       calls of every kind and what is built on them; starts and ends; servers in their callbacks
-//   net/kill_test.cpp       the runtime's io_handle (readable, writable); streams, listeners, connect. On threads: real sockets
-//   http/kill_test.cpp      connections in each of their states: the waits of an exchange. On threads
+//   net/kill_test.cpp       the runtime's io_handle (readable, writable) and for_peer; streams, listeners, connect. On threads:
+//                           real sockets
+//   http/kill_test.cpp      connections in each of their states: the waits of an exchange, cold, in a drain; the connections'
+//                           process and the acceptor. On threads
 //   runtime/blocking_test.cpp   blocking calls while the pool runs them, or has them queued. On threads
 #pragma once
 
