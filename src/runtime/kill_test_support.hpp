@@ -414,8 +414,10 @@ void kill_everywhere_threaded(const kill_table<Place>& table, unsigned rounds = 
                 for (std::size_t n = 0; n < point<Place>::count(c); ++n) {
                     point<Place> aim{c, n, false};
                     const time_point patience = now() + std::chrono::seconds{20};
-                    for (;;) {
-                        const bool hit = co_await live_and_die(table, c, 0, &aim, patience);
+                    // It may be past its point before anybody has looked: then another one has its turn.
+                    for (duration life = std::chrono::milliseconds{50};; life *= 2) {
+                        const bool hit =
+                            co_await live_and_die(table, c, 0, &aim, std::min(patience, now() + life));
                         if (hit || ::testing::Test::HasFailure()) break;
                         if (now() < patience) continue;
                         ADD_FAILURE() << aim.why_not();
