@@ -128,7 +128,7 @@ task<> waiting_to_read(at_place p) {
 }
 task<> waiting_to_read_with_a_limit(at_place p) {
     const witness w{p};
-    co_await p->handle.readable(now() + 100us);
+    co_await p->handle.readable(now() + 1ms);
     p->has_read = true;
 }
 task<> waiting_to_write(at_place p) {
@@ -140,7 +140,7 @@ task<> waiting_to_write(at_place p) {
 task<> waiting_to_write_with_a_limit(at_place p) {
     const witness w{p};
     fill(p->handle.fd());
-    co_await p->handle.writable(now() + 100us);
+    co_await p->handle.writable(now() + 1ms);
     p->has_written = true;
 }
 /// Another process waits at the same handle's other side.
@@ -185,7 +185,7 @@ task<> working_for_a_peer_with_a_limit(at_place p) {
     const witness w{p};
     auto work = working(p);
     [[maybe_unused]] const auto r =
-        co_await for_peer(p->handle, gone_when::half_closed, now() + 200us, std::move(work));
+        co_await for_peer(p->handle, gone_when::half_closed, now() + 1ms, std::move(work));
 }
 task<> done_for_a_peer(at_place p) {
     const witness w{p};
@@ -230,7 +230,7 @@ task<> reading_with_a_limit(at_place p) {
     const witness w{p};
     net::tcp_stream s{std::move(p->ours)};
     char buffer[8];
-    [[maybe_unused]] const auto n = co_await s.read_some(buffer, now() + 100us);
+    [[maybe_unused]] const auto n = co_await s.read_some(buffer, now() + 1ms);
 }
 task<> writing(at_place p) {
     const witness w{p};
@@ -242,7 +242,7 @@ task<> writing_with_a_limit(at_place p) {
     const witness w{p};
     net::tcp_stream s{std::move(p->ours)};
     const std::string much(8 * 1024 * 1024, 'y');
-    [[maybe_unused]] const auto r = co_await s.write_all(much, now() + 100us);
+    [[maybe_unused]] const auto r = co_await s.write_all(much, now() + 1ms);
 }
 task<> accepting(at_place p) {
     const witness w{p};
@@ -270,7 +270,7 @@ task<> connecting(at_place p) {
 }
 task<> connecting_with_a_limit(at_place p) {
     const witness w{p};
-    [[maybe_unused]] const auto s = co_await net::connect(loopback(p->full_port), now() + 100us);
+    [[maybe_unused]] const auto s = co_await net::connect(loopback(p->full_port), now() + 1ms);
 }
 
 // ---- triggers

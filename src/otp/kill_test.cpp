@@ -264,6 +264,7 @@ const kill_table<server_place> calls{
             {"sys::suspend, resume", suspending_a_server, no_trigger, "sys::suspend(|sys::resume("},
             {"sys::get_status", asking_for_a_status, no_trigger, "sys::get_status("},
         },
+    .brief_on_threads = true,
     .begin = begin_calls,
     .settle = settle_calls,
     .check = check_calls,
@@ -399,6 +400,7 @@ const kill_table<server_place> all_of_tasks{
             {"terminate_child", terminating_a_task, kill_tasks, "ask<"},
             {"children", listing_tasks, no_trigger, "ask<"},
         },
+    .brief_on_threads = true,
     .begin = begin_tasks,
     .check = check_tasks,
 };

@@ -280,6 +280,7 @@ const kill_table<server_place> trees{
             {"dynamic_supervisor_ref", adding_a_dynamic_child, kill_named<sessions_name>,
              "dynamic_supervisor_process::start_child>|dynamic_supervisor_process::terminate_child>"},
         },
+    .brief_on_threads = true,
     .begin = begin_trees,
     .settle = settle_trees,
     .check = check_trees,
@@ -417,6 +418,7 @@ const kill_table<server_place> servers{
             {"a state machine", serving_as_a_machine, no_trigger,
              "slow_machine::handle(|slow_machine::enter(|genever::detail::serve("},
         },
+    .brief_on_threads = true,
 };
 
 } // namespace
