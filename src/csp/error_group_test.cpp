@@ -149,6 +149,24 @@ TEST(ErrorGroup, TryGoAndRoomObeyTheLimit) {
     });
 }
 
+TEST(ErrorGroup, ThereIsRoomOnceAllHaveBegun) {
+    simulated([]() -> task<> {
+        error_group g;
+        g.set_limit(2);
+        auto begun = std::make_shared<std::atomic<int>>(0); // by members, which run in other processes
+        const auto start = now();
+        for (int i = 0; i < 6; ++i)
+            g.go([begun]() -> task<> {
+                ++*begun;
+                co_await sleep_for(1s);
+            });
+        co_await g.room();
+        EXPECT_EQ(begun->load(), 6);
+        EXPECT_EQ(now() - start, 3s);
+        co_await g.wait();
+    });
+}
+
 TEST(ErrorGroup, IsCancelledWithItsParent) {
     simulated([]() -> task<> {
         cancellation_source parent{{}, 3s};

@@ -56,8 +56,7 @@ struct place {
     cancellation_source source;
     cancellation_source caller; // calls the victim off
 
-    std::atomic<bool> in_first{false};  // `first` has begun
-    std::atomic<bool> in_member{false}; // a member of a group has
+    std::atomic<bool> in_first{false}; // `first` has begun
 
     std::atomic<pid> other{};             // waits for the condition, too
     std::atomic<bool> other_waits{false}; // in its queue, if the mutex is free
@@ -358,13 +357,8 @@ task<> waiting_for_room(at_place p) {
     g.set_limit(1);
     g.go([p]() -> task<> {
         witness inner{p};
-        p->in_member = true;
         co_await sleep_for(24h);
     });
-    for (;;) {
-        if (p->in_member) break;
-        co_await yield();
-    }
     co_await g.room();
 }
 task<> waiting_for_all(at_place p) {

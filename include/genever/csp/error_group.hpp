@@ -6,8 +6,10 @@
 #include <genever/csp/detail/stored_call.hpp>
 #include <genever/csp/go.hpp>
 #include <genever/csp/semaphore.hpp>
+#include <genever/runtime/process.hpp>
 #include <genever/runtime/task.hpp>
 
+#include <atomic>
 #include <coroutine>
 #include <cstddef>
 #include <exception>
@@ -27,6 +29,26 @@ struct error_group_state final : child_set {
 
     cancellation_source source;
     std::optional<semaphore> places;
+    std::atomic<std::size_t> unbegun{0}; // members that have been started and have no place yet
+};
+
+/// Counts a member that has not begun, which its group outlives.
+class unbegun_member {
+public:
+    explicit unbegun_member(error_group_state& g) noexcept : group_(&g) {
+        g.unbegun.fetch_add(1, std::memory_order_relaxed);
+    }
+    unbegun_member(unbegun_member&& o) noexcept : group_(std::exchange(o.group_, nullptr)) {}
+    unbegun_member& operator=(unbegun_member&&) = delete;
+    ~unbegun_member() { begun(); }
+
+    void begun() noexcept {
+        // release: for whoever finds that all have begun
+        if (group_) std::exchange(group_, nullptr)->unbegun.fetch_sub(1, std::memory_order_release);
+    }
+
+private:
+    error_group_state* group_;
 };
 
 } // namespace detail
@@ -109,28 +131,38 @@ private:
     template <class F, class... Args>
     void start(semaphore::permit place, F&& f, Args&&... args) {
         using call = detail::stored_call<std::decay_t<F>, std::decay_t<Args>...>;
-        using member = detail::outlived<detail::child_share, detail::outlived<semaphore::permit, call>>;
+        using placed_call = detail::outlived<semaphore::permit, call>;
+        using member =
+            detail::outlived<detail::child_share, detail::outlived<detail::unbegun_member, placed_call>>;
         spawn(
             [](member m) -> task<> {
                 if (!m.outer.enter()) co_return;
                 auto& places = static_cast<detail::error_group_state&>(m.outer.set()).places;
-                semaphore::permit& place = m.inner.outer;
+                semaphore::permit& place = m.inner.inner.outer;
                 try {
                     if (places && !place) place = co_await places->acquire();
+                    m.inner.outer.begun();
                     if constexpr (detail::is_task<typename call::result>)
-                        co_await m.inner.inner();
+                        co_await m.inner.inner.inner();
                     else
-                        m.inner.inner();
+                        m.inner.inner.inner();
                     m.outer.finish();
                 } catch (...) {
                     m.outer.fail(std::current_exception());
                 }
             },
-            member{detail::child_share{*state_}, std::move(place), std::forward<F>(f),
-                   std::forward<Args>(args)...});
+            member{detail::child_share{*state_}, detail::unbegun_member{*state_}, std::move(place),
+                   std::forward<F>(f), std::forward<Args>(args)...});
     }
     static task<> wait_for_place(detail::ref<detail::error_group_state> s) {
-        auto place = co_await s->places->acquire();
+        for (;;) {
+            {
+                const auto place = co_await s->places->acquire();
+                // acquire: what those have done that have begun is seen
+                if (s->unbegun.load(std::memory_order_acquire) == 0) co_return;
+            }
+            co_await yield(); // those who have been started and have not run yet get in line now
+        }
     }
 
     detail::ref<detail::error_group_state> state_;
