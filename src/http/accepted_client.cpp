@@ -6,17 +6,17 @@ namespace genever::http {
 
 task<> serve_client(std::unique_ptr<accepted_client> client) {
     client->open();
-    for (;;) {
-        auto come = io_result::ready;
-        {
+    for (bool first = true;; first = false) {
+        bool late = false;
+        if (!first) { // the first request may be here already, and its wait counts from the client's acceptance
             const server_state::client_wait w{client->member};
-            if (!w.draining()) {
-                const time_point deadline = later(client->idle_since, client->idle_patience());
-                come = co_await client->stream.io().readable(deadline);
-            }
+            const time_point deadline = w.draining() ? client->server.idle_until()
+                                                     : later(client->idle_since, client->idle_patience());
+            const io_result come = co_await client->stream.io().readable(deadline);
+            late = come == io_result::timeout && !w.draining(); // in a drain there is one last look
         }
         const auto serving = std::make_unique<connection>(*client);
-        if (come == io_result::timeout) {
+        if (late) {
             co_await serving->linger();
             co_return;
         }

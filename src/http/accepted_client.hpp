@@ -31,10 +31,7 @@ struct accepted_client : detail::pooled {
           address(std::move(client_address)), member(server, stream.io()), socket_(std::move(fd)) {}
 
     /// In its process, before anything else. Throws std::system_error when the system refuses.
-    void open() {
-        stream = net::tcp_stream{std::move(socket_)};
-        idle_since = now();
-    }
+    void open() { stream = net::tcp_stream{std::move(socket_)}; }
     /// Whether this is one of the last connections, which are for critical requests, as long as there are no others.
     bool in_reserve() const noexcept { return presence.in_reserve() && server.admission.nearly_full(); }
     /// How long it may be idle.
@@ -49,7 +46,7 @@ struct accepted_client : detail::pooled {
     const std::string address;
     net::tcp_stream stream;
     server_state::member member;
-    time_point idle_since{}; // when its last request had been answered
+    time_point idle_since{}; // when it was last found without a request; zero before
 
 private:
     net::unique_fd socket_; // until it is opened

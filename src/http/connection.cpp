@@ -57,7 +57,9 @@ constexpr std::size_t flush_before_handling = 16 * 1024;
 
 connection::connection(accepted_client& client)
     : exchange(request_, response_, client.address), client_(client), server_(client.server),
-      options_(server_.options), stream_(client.stream), parser_(options_.limits) {}
+      options_(server_.options), stream_(client.stream), parser_(options_.limits),
+      // What the poller saw before the client went idle says nothing of the request that ends it.
+      handled_at_(client.idle_since) {}
 
 // Beyond the link's reach the connection still counts (its presence), so every drain of the server waits for it.
 void connection::detach() {
@@ -171,7 +173,7 @@ task<connection::after> connection::serve() {
         // ---- the handler, behind the barrier
         begin_request();
         const bool others_first = had_its_turn();
-        // A client that does not read must not hold a place among those in hand.
+        // What a plain handler computes runs before this is sent. A client that does not read must not hold a place among those in hand.
         if (out_.size() >= (others_first ? 1 : flush_before_handling) && !flush_now()) {
             const bool sent = co_await flush();
             if (!sent) co_return after::end;

@@ -107,7 +107,7 @@ private:
     admission_control::permit permit_;
     const traffic_class* class_ = nullptr; // of the request that was admitted; null: it did not ask
     // When the last request began to be handled, or when what was waited for after that came.
-    time_point handled_at_{};
+    time_point handled_at_;
     time_point turn_began_{};  // when the first of those that came together did
     time_point came_at_{};     // when the next one was there, where others had their turn before it
     duration queued_{};        // how long the last whose wait could be measured had waited for the server

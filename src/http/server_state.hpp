@@ -68,7 +68,7 @@ struct server_state {
     static std::expected<presence, refusal> enter(const std::shared_ptr<server_state>& server,
                                                   client_key client);
 
-    /// Where a drain finds a connection that waits for its client: in the connection's frame, so that a kill
+    /// Where a drain finds a connection that waits for its client: in what the client's process owns, so that a kill
     /// takes it out, too.
     class member {
     public:

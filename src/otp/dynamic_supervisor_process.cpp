@@ -157,6 +157,10 @@ void dynamic_supervisor_process::settle_those_that_stay_gone() {
         forget(**c, s);
         return true;
     });
+    if (!exits_.empty() && !more_is_due_) { // they have left the mailbox: nobody else would come back to them
+        more_is_due_ = true;
+        server_ref<dynamic_supervisor_process>{self()}.cast(settle_more{});
+    }
 }
 
 bool dynamic_supervisor_process::is_restarted(const child_state& c, const exit_reason& why) noexcept {
@@ -259,6 +263,7 @@ child_counts dynamic_supervisor_process::handle(count_children) {
 
 auto dynamic_supervisor_process::handle(start_child m) -> task<start_child::reply> {
     if (children_.size() >= spec_.max_children()) settle_those_that_stay_gone();
+    if (genever_stop) co_return refusal(what::start_failed, *genever_stop);
     if (children_.size() >= spec_.max_children()) co_return refusal(what::max_children);
     if (!m.spec.start()) co_return refusal(what::bad_spec, exit_reason::error("it has no start function"));
     if (m.spec.is_significant())

@@ -66,6 +66,8 @@ using next_message_within = next_by<timed_receive_wait>;
 
 // As long as a child has to end unless it is told otherwise.
 constexpr duration orphans_time = std::chrono::seconds{5};
+// Then it is killed, and has so long to be gone.
+constexpr duration killed_orphans_time = std::chrono::seconds{1};
 
 constexpr const message_type* while_suspended[] = {
     &sys_request::type_of, &value_message<exit_signal>::type_of, &value_message<down>::type_of};
@@ -182,7 +184,8 @@ bool take_name(const launch& l) { return !claim_name(l); }
 // A supervisor that was killed is restarted at once, but its children have only been told to end, and may be busy. That they
 // have their names still is no reason to give up.
 task<bool> take_name_of_orphan(const launch& l) {
-    const time_point deadline = later(now(), orphans_time);
+    time_point deadline = later(now(), orphans_time);
+    bool killed = false;
     for (;;) {
         const pid holder = holder_of_name(l);
         if (is_orphan(holder)) {
@@ -192,10 +195,17 @@ task<bool> take_name_of_orphan(const launch& l) {
         }
         std::optional<exit_reason> refused = claim_name(l);
         if (!refused) co_return true;
-        if (now() >= deadline || !is_orphan(holder_of_name(l))) {
-            post_ack(l.starter, std::move(refused));
-            co_return false;
+        const pid now_holder = holder_of_name(l);
+        const bool orphaned = now_holder && is_orphan(now_holder);
+        if (orphaned && now() >= deadline && !killed) { // as a supervisor does with a child that does not end
+            killed = true;
+            exit(now_holder, exit_kind::killed);
+            deadline = later(now(), killed_orphans_time);
+            continue;
         }
+        if (now() < deadline && (orphaned || !now_holder)) continue;
+        post_ack(l.starter, std::move(refused));
+        co_return false;
     }
 }
 

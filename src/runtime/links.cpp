@@ -20,6 +20,8 @@ void deliver_link_exit(pid to, pid from, const exit_reason& why) {
                 m = nullptr;
             } else if (why.kind() != exit_kind::normal) {
                 push = mark_killed(*p, why, true);
+            } else if (p->extras->parent == from) {
+                p->extras->born_linked = false; // it outlives its parent
             }
         }
     }
@@ -129,16 +131,25 @@ void link(pid other) {
     if (!add_link(other, id)) deliver_link_exit(id, other, exit_kind::noproc);
 }
 
+namespace {
+
+void erase_link(process_extras& x, pid other) {
+    x.links.erase(other);
+    if (x.parent == other) x.born_linked = false; // nothing that becomes of the parent ends it
+}
+
+} // namespace
+
 void unlink(pid other) {
     process& me = require_process("unlink");
     const pid id = pid_of(me);
     {
         spin_guard g{me.lock};
-        if (me.extras) me.extras->links.erase(other);
+        if (me.extras) erase_link(*me.extras, other);
     }
     if (process* p = find_block(other)) {
         spin_guard g{p->lock};
-        if (alive(*p, other) && p->extras) p->extras->links.erase(id);
+        if (alive(*p, other) && p->extras) erase_link(*p->extras, id);
     }
 }
 
