@@ -312,6 +312,10 @@ TEST(Supervisor, AKilledOneIsRestartedThoughItsChildrenHaveTheirNamesStill) {
     });
 }
 
+struct untrapping : gen_server<untrapping> {
+    void handle(int) {}
+};
+
 TEST(Supervisor, WaitsForTheNameOfAnOrphanOnlyAndNotForEver) {
     under_seeds([](simulation& sim) {
         auto s = std::make_shared<script>();
@@ -343,9 +347,33 @@ TEST(Supervisor, WaitsForTheNameOfAnOrphanOnlyAndNotForEver) {
             co_await receive([](int) {});
             co_await sleep_for(1s);
             EXPECT_EQ(co_await how_long_refused("free"), 0s);
-            // Told to end, and does not.
-            EXPECT_EQ(co_await how_long_refused("late"), 5s);
-            for (const char* name : {"mine", "free", "late"}) exit(whereis(name), exit_kind::killed);
+            // Told to end, and does not: it is killed at last, and the name is free.
+            const time_point before = now();
+            const pid left = whereis("late");
+            auto next = co_await start_link<probe>("late", s, "late");
+            EXPECT_TRUE(next.has_value());
+            EXPECT_EQ(now() - before, 5s);
+            EXPECT_FALSE(is_alive(left));
+            // Its starter has ended as it should, which a server that does not trap exits takes no notice of; or is no longer its.
+            spawn([me]() -> task<> {
+                auto plain = co_await start_link<untrapping>("plain");
+                EXPECT_TRUE(plain.has_value());
+                auto unlinked = co_await start_link<untrapping>("unlinked");
+                EXPECT_TRUE(unlinked.has_value());
+                unlink(*unlinked);
+                send(me, 1);
+                co_await sleep_for(1s);
+            });
+            co_await receive([](int) {});
+            co_await sleep_for(2s);
+            for (const char* name : {"plain", "unlinked"}) {
+                const time_point then = now();
+                auto r = co_await start_link<untrapping>(name);
+                EXPECT_FALSE(r.has_value());
+                EXPECT_EQ(now(), then);
+            }
+            for (const char* name : {"mine", "free", "late", "plain", "unlinked"})
+                exit(whereis(name), exit_kind::killed);
             co_await sleep_for(1s);
         });
         EXPECT_EQ(sim.live(), 0U);
