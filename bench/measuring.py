@@ -5,9 +5,11 @@ import json
 import os
 import pathlib
 import platform
+import random
 import re
 import shlex
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +26,19 @@ class Invalid(Exception):
 
 class Skipped(Exception):
     """A stack cannot be measured here, and why."""
+
+
+def free_port():
+    """A port to listen on at any address. Not one of those that the system gives to clients: with thousands of their connections
+    open, or just closed, such a one may be taken at another address."""
+    for port in random.sample(range(20_000, 30_000), 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise Invalid("no port between 20000 and 30000 is free")
 
 
 # wrk's own report rounds its figures; this prints them exactly. Defining only `done` costs nothing a request.

@@ -26,7 +26,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import ERROR_KINDS, ROOT, WRK_DONE, Invalid, compilers, machine, output_of, write_docs  # noqa: E402
+from measuring import ERROR_KINDS, ROOT, WRK_DONE, Invalid, compilers, free_port, machine, output_of, write_docs  # noqa: E402
 
 
 class Row:
@@ -36,12 +36,6 @@ class Row:
 
     def series(self, name):
         return [sample[name] for sample in self.samples]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -12,18 +12,12 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import Invalid, busy_ns  # noqa: E402
+from measuring import Invalid, busy_ns, free_port  # noqa: E402
 from stacks import COMMON  # noqa: E402
 
 START_LIMIT = 30
 STOP_LIMIT = 15
 MEMORY_EVERY = 0.05
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def resident(pid):

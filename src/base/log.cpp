@@ -161,7 +161,7 @@ std::size_t write_what_is_taken(std::string_view text) noexcept {
     if (S_ISFIFO(is.st_mode)) {
         iovec all{const_cast<char*>(text.data()), text.size()};
         const ssize_t n = ::pwritev2(STDERR_FILENO, &all, 1, -1, RWF_NOWAIT);
-        if (n >= 0 || errno != EOPNOTSUPP) return taken(n);
+        if (n >= 0 || errno == EAGAIN) return taken(n); // else it is not to be had here
     }
     // A pipe that can be written to has room for PIPE_BUF, unless somebody else is quicker: then this waits for the reader.
     pollfd room{STDERR_FILENO, POLLOUT, 0};
