@@ -2,7 +2,6 @@
 #include <genever/web/router.hpp>
 
 #include "web/fake_exchange.hpp"
-#include "web/heap_count.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,7 +15,6 @@ namespace {
 
 using http::method;
 using test::fake_exchange;
-using test::heap_allocations;
 using test::serve;
 
 /// Runs `f` as the handler of `GET /*path`, in a process.
@@ -241,26 +239,6 @@ TEST(Context, KeepsValuesOfAnyTypeUntilTheRequestEnds) {
         EXPECT_EQ(alive, 1);
     });
     EXPECT_EQ(alive, 0);
-}
-
-TEST(Context, AnswersASmallRequestWithoutTheHeapOnceItIsWarm) {
-    router app;
-    app.get("/users/:id/posts/:pid", [](context& c) {
-        c.json(
-            200,
-            {{"id", c.param("id")}, {"pid", c.param("pid")}, {"page", c.query_or("page", "1")}, {"n", 42}});
-    });
-    const http::handler h = app;
-    fake_exchange x{method::get, "/users/100001/posts/200002?page=two+words"};
-    std::size_t before = 0;
-    for (int i = 0; i < 3; ++i) {
-        x.response.clear();
-        before = heap_allocations();
-        const task<> done = h(x);
-        ASSERT_TRUE(done.empty());
-    }
-    EXPECT_EQ(heap_allocations(), before);
-    EXPECT_EQ(x.response.body, R"({"id":"100001","pid":"200002","page":"two words","n":42})");
 }
 
 } // namespace

@@ -76,7 +76,8 @@ class Work(ServiceTest):
                 for _ in range(20):
                     self.assertEqual(self.service.get(neighbour).status, 200)
                 for answer in answers:
-                    self.assertEqual(answer.result().json(), {"ms": 500, "how": how})
+                    if not SANITIZERS or answer.result().status != 503:
+                        self.assertEqual(answer.result().json(), {"ms": 500, "how": how})
 
 
 class KilledLimiter(unittest.TestCase):
