@@ -430,7 +430,8 @@ void kill_everywhere_threaded(const kill_table<Place>& table, unsigned rounds = 
                     const bool hit =
                         co_await live_and_die(table, c, 0, &aim, std::min(patience, now() + life));
                     if (hit || ::testing::Test::HasFailure()) break;
-                    if (n % points + 1 == points) life *= 2;
+                    if (n % points + 1 == points)
+                        life = std::min(2 * life, duration{std::chrono::seconds{20}});
                     if (now() < patience) continue;
                     if (table.brief_on_threads) break;
                     ADD_FAILURE() << aim.why_not();
