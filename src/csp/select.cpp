@@ -15,10 +15,15 @@ namespace {
 /// Every order is equally likely, so that the first ready case in it is every ready case with the same likelihood.
 void shuffle(std::span<select_case*> cases, process& p) noexcept {
     std::uint64_t r = 0;
-    for (std::size_t left = cases.size(); left > 1; --left) {
-        if (left == cases.size() || left % 8 == 0) r = random_number(p); // good for eight choices
+    std::uint64_t range = 0; // r is uniform below it, nearly: so much of the number that was drawn is unused
+    for (std::uint64_t left = cases.size(); left > 1; --left) {
+        if (range >> 32 < left) { // one part in 2^32 is as uneven as a choice may be
+            r = random_number(p);
+            range = ~std::uint64_t{0};
+        }
         std::swap(cases[left - 1], cases[r % left]);
         r /= left;
+        range /= left;
     }
 }
 

@@ -281,6 +281,31 @@ TEST(Select, IsFairAmongReadyCasesOverTenThousandTrials) {
         10);
 }
 
+TEST(Select, IsUniformAmongAThousand) {
+    simulated(
+        []() -> task<> {
+            constexpr std::size_t n = 1000;
+            std::vector<chan<int>> chans;
+            std::vector<any_case> cases;
+            for (std::size_t i = 0; i < n; ++i) {
+                chans.emplace_back();
+                chans.back().close();
+                cases.push_back(recv(chans.back()));
+            }
+            constexpr int trials = 8'000;
+            std::array<int, 4> quarters{};
+            int first = 0;
+            for (int i = 0; i < trials; ++i) {
+                const std::size_t which = co_await select(cases);
+                ++quarters[which * 4 / n];
+                if (which < 10) ++first;
+            }
+            for (const int taken : quarters) EXPECT_NEAR(taken, trials / 4, 240); // deviation 39: six of them
+            EXPECT_NEAR(first, trials / 100, 54);                                 // deviation 8.9
+        },
+        2);
+}
+
 TEST(Select, IsUniformAmongThreeAndAmongTheReadyOnesOfMany) {
     simulated(
         []() -> task<> {
