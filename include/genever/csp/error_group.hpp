@@ -100,7 +100,7 @@ public:
         return true;
     }
     /// Waits until all members that were started have begun and there is a free place: whoever starts members in a loop
-    /// without end awaits this in between.
+    /// without end awaits this in between. It may take long where others start members of the group meanwhile.
     task<> room() {
         if (!state_->places) return {};
         return wait_for_place(state_);
