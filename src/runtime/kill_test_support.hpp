@@ -1,8 +1,8 @@
 // For the rooms' kill tables: one driver that ends a process at each of a list of suspension points, whoever would have
 // ended the suspension, and whenever: before, at the same moment, or after it was served and before it ran. After each: all
 // destructors ran once, no process is left over, nobody wakes the dead (the sanitizers see it), and what the room checks
-// itself. Besides, and first: at each of these points one process has certainly been killed while it was parked there, and has
-// ended by that. A case whose process never parks where the case says fails.
+// itself. Besides, and first: at each of these points (on threads, at one of each case's) one process has certainly been killed
+// while it was parked there, and has ended by that. A case whose process never parks where the case says fails.
 //
 // The tables, and what they cover:
 //
