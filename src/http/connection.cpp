@@ -150,7 +150,8 @@ task<connection::after> connection::serve() {
             if (!in_.empty()) {
                 until = w.draining() ? std::min(deadline, now() + drain_patience) : deadline;
             } else if (!w.draining()) { // nothing of a request has come
-                client_.idle_since = now();
+                // What came before this came while its predecessor was handled, and has waited for that one.
+                handled_at_ = client_.idle_since = now();
                 until = client_.idle_since + std::min(warm_time, client_.idle_patience());
             } else { // one more request, but no longer; what has come by then is still answered
                 gone = last_look;
@@ -209,7 +210,6 @@ task<connection::after> connection::serve() {
             handled_at_ = now();
         }
         permit_.give_back();
-        if (!in_.empty()) handled_at_ = now(); // the next one has been waiting for this one
         if (!finished && finished.error() == work_ended::peer_gone) {
             server_.admission.count(refusal::client_gone);
             co_return after::end;
@@ -248,6 +248,7 @@ task<connection::after> connection::serve() {
         }
         end_request();
         if (close_) break;
+        if (!in_.empty()) handled_at_ = now(); // the next one has been waiting for this one
     }
     if (!out_.empty() && !flush_now()) {
         const bool sent = co_await flush();

@@ -7,10 +7,15 @@
 
 #include <gtest/gtest.h>
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <ctime>
 #include <memory>
 #include <string>
+#include <thread>
 
 using namespace genever;
 using namespace std::chrono_literals;
@@ -94,6 +99,50 @@ struct burn {
         return {};
     }
 };
+
+/// Says when it has begun with `/slow`, and keeps its worker until the test has sent more, and then for a while.
+struct hold {
+    static constexpr bool admits = true;
+    std::atomic<bool>* begun;
+    const std::atomic<bool>* more_sent;
+    std::shared_ptr<http::traffic_class> usual = a_class({});
+    task<> operator()(http::exchange& x) const {
+        if (!x.admit(*usual)) return {};
+        x.response.body = "served";
+        if (x.request.path != "/slow") return {};
+        *begun = true;
+        while (!*more_sent) ::usleep(1000);
+        ::usleep(100'000);
+        return {};
+    }
+};
+
+/// A connection of a thread, which no worker needs to look after.
+int connect_blocking(std::uint16_t port) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+    return fd;
+}
+
+void send_blocking(int fd, const std::string& bytes) {
+    EXPECT_EQ(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+}
+
+/// Reads until it has heard that so many times, or the end, or nothing for ten seconds. How many times, and closes.
+int hear_blocking(int fd, std::string_view what, std::size_t times) {
+    const timeval patience{.tv_sec = 10, .tv_usec = 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    std::string got;
+    char bytes[1024];
+    for (ssize_t n; occurrences(got, what) < times && (n = ::recv(fd, bytes, sizeof bytes, 0)) > 0;)
+        got.append(bytes, static_cast<std::size_t>(n));
+    ::close(fd);
+    return static_cast<int>(occurrences(got, what));
+}
 
 } // namespace
 
@@ -410,4 +459,28 @@ TEST(Overload, RequestsThatHaveWaitedForTooLongAreRefusedAndCriticalOnesServed) 
     EXPECT_GE(stats->refused(http::refusal::queue_delay), 200U);
     EXPECT_EQ(refused, stats->refused());
     EXPECT_EQ(served + critical + 1, stats->admitted());
+}
+
+// The first request is there before its connection is looked at, so that the descriptor is found readable for the first time
+// while it is handled; that says nothing of the second, which comes later still.
+TEST(Overload, WhatCameWhileItsPredecessorWasHandledHasNotWaitedForTheServer) {
+    std::atomic<bool> begun{false};
+    std::atomic<bool> more_sent{false};
+    auto stats = std::make_shared<http::server_stats>();
+    with_server({.handler = hold{&begun, &more_sent}, .stats = stats},
+                [&](std::uint16_t port) -> task<> {
+                    const int fd = connect_blocking(port);
+                    send_blocking(fd, get("/slow"));
+                    std::atomic<int> answered{0};
+                    const std::jthread rest{[&] {
+                        for (const time_point end = now() + 10s; !begun && now() < end;) ::usleep(1000);
+                        send_blocking(fd, get("/"));
+                        more_sent = true;
+                        answered = hear_blocking(fd, "served", 2);
+                    }};
+                    co_await until(answered, 2);
+                },
+                {.workers = 1, .on_crash = [](const crash_report&) {}});
+    EXPECT_EQ(stats->refused(), 0U);
+    EXPECT_EQ(stats->admitted(), 2U);
 }
