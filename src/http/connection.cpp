@@ -113,6 +113,7 @@ bool connection::may_keep_alive(bool head_in_use) {
 void connection::begin_request() noexcept {
     class_ = nullptr;
     refused_ = refusal::none;
+    asked_at_ = {};
     response_.clear();
     body_.clear();
     body_asked_ = !request_.expect_continue;
@@ -187,7 +188,14 @@ task<connection::after> connection::serve() {
         std::exception_ptr thrown;
         std::expected<void, work_ended> finished{};
         try {
+            may_wait_ = true;
             task<> handling = options_.handler(*this);
+            while (asks_again_) {
+                const bool sent = co_await wait_to_ask_again();
+                if (!sent) co_return after::end;
+                handling = options_.handler(*this);
+            }
+            may_wait_ = false;
             if (!handling.empty()) {
                 // It may wait for long: what is ready for the client goes first.
                 if (!out_.empty() && !flush_now()) {
@@ -262,7 +270,7 @@ task<connection::after> connection::serve() {
 
 // Decided before anything is done for the request; by the rules of a class that somebody further in knows better, again.
 bool connection::admit(traffic_class& c) {
-    if (refused_ != refusal::none) return false;
+    if (refused_ != refusal::none || asks_again_) return false;
     if (class_ == &c || head_sent_) return true;
     const bool again = class_ != nullptr;
     class_ = &c;
@@ -278,9 +286,30 @@ bool connection::admit(traffic_class& c) {
     const admission_control::asker a{.client = client_.presence.client(),
                                      .waited = queued_,
                                      .measured = measured,
-                                     .in_reserve = client_.in_reserve()};
-    refused_ = server_.admission.admit(c, a, time, permit_);
-    return refused_ == refusal::none;
+                                     .in_reserve = client_.in_reserve(),
+                                     .may_wait = may_wait_ && !again,
+                                     .asking = asked_at_ == time_point{} ? duration{} : time - asked_at_};
+    const std::optional<refusal> why = server_.admission.admit(c, a, time, permit_);
+    asks_again_ = !why;
+    refused_ = why.value_or(refusal::none);
+    return why == refusal::none;
+}
+
+// The handler's class may have a place for the request in a moment. False: the client is gone.
+task<bool> connection::wait_to_ask_again() {
+    if (asked_at_ == time_point{}) asked_at_ = handled_at_;
+    bool sent = out_.empty() || flush_now(); // the client has waited for it long enough
+    if (!sent) sent = co_await flush();
+    if (!sent) co_return false;
+    {
+        const admission_control::waiting w{server_.admission};
+        co_await sleep_for(admission_control::ask_again_after);
+    }
+    class_ = nullptr;
+    asks_again_ = false;
+    fresh_turn_ = true;
+    handled_at_ = now(); // it has come before this
+    co_return true;
 }
 
 // Whether others are to have theirs: a client can send many requests together.

@@ -66,6 +66,7 @@ private:
     void replace_response(int status, std::string_view body);
     bool had_its_turn() const noexcept;
     time_point handler_deadline() const noexcept;
+    task<bool> wait_to_ask_again();
     bool append_refusal();
     bool answer_timeout();
 
@@ -111,6 +112,9 @@ private:
     time_point turn_began_{};  // when the first of those that came together did
     time_point came_at_{};     // when the next one was there, where others had their turn before it
     duration queued_{};        // how long the last whose wait could be measured had waited for the server
+    time_point asked_at_{};    // when the request that asks again asked first
+    bool may_wait_ = false;    // the handler has been called, and has done nothing yet
+    bool asks_again_ = false;  // it was told to
     bool fresh_turn_ = true;   // others have had their turn since the last one
     bool client_slow_ = false; // the handler has waited for its client
     refusal refused_ = refusal::none;

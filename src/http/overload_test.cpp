@@ -287,6 +287,41 @@ TEST(Overload, BeyondTheConcurrencyOfAClassRequestsAreRefusedAtOnceAndCriticalOn
     EXPECT_EQ(usual->in_hand(), 0U);
 }
 
+// More than may be in hand at the beginning come at once, and none of them ends: all the same they find a place in a moment.
+TEST(Overload, ASurgeWaitsForItsClassToGrow) {
+    static constexpr int clients = 12;
+    for (const duration patience : {duration{5s}, duration{0}}) {
+        auto shop = std::make_shared<workshop>();
+        auto stats = std::make_shared<http::server_stats>();
+        std::atomic<int> heard{0};
+        with_server({.handler = by_class{a_class({}), shop},
+                     .admission = {.initial_concurrency = 4, .surge_patience = patience},
+                     .stats = stats},
+                    [&](std::uint16_t port) -> task<> {
+                        for (int i = 0; i < clients; ++i) {
+                            spawn([&, port]() -> task<> {
+                                client c;
+                                co_await c.connect(port);
+                                // The answer to one that went before is not kept while the next waits.
+                                co_await c.say(get("/critical") + get("/"));
+                                EXPECT_TRUE(co_await c.hear("served"));
+                                EXPECT_TRUE(co_await c.hear("HTTP/1.1 ", 2));
+                                ++heard;
+                            });
+                        }
+                        const int admitted = patience > duration{0} ? clients : 4;
+                        co_await until(shop->begun, admitted);
+                        shop->open = true;
+                        co_await until(heard, clients);
+                    });
+        EXPECT_EQ(stats->admitted() + stats->refused(http::refusal::concurrency), 2U * clients);
+        if (patience > duration{0})
+            EXPECT_EQ(stats->refused(), 0U);
+        else
+            EXPECT_GT(stats->refused(), 0U);
+    }
+}
+
 TEST(Overload, ARefusalToHeadHasNoBodyAndOneToHttp10SaysWhetherItGoesOn) {
     auto usual = a_class({.max_concurrency = 0});
     with_server({.handler = by_class{usual, std::make_shared<workshop>()}},

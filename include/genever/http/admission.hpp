@@ -90,10 +90,16 @@ struct admission_options {
     bool adaptive_concurrency = true;
     /// No such limit is below this.
     std::size_t least_concurrency = 4;
+    /// How many of a class are handled at once before any has told how long it takes. From there on as many more as the service can
+    /// take: twice as many in the time that a handler takes, or in 50 ms where it takes longer.
+    std::size_t initial_concurrency = 16;
+    /// How long a request may wait for its class to grow so far before it is refused: a surge that the service can take passes. 0: not at
+    /// all.
+    duration surge_patience = std::chrono::milliseconds{100};
 
     /// How many refusals are answered at once, in a second and for each worker. Clients that ask again as soon as they are
     /// refused would otherwise have the server do nothing but refuse; what goes beyond is answered later, whoever asked.
-    std::uint32_t refusal_rate = 4000;
+    std::uint32_t refusal_rate = 10000;
     /// No refusal waits for longer than this.
     duration refusal_patience = std::chrono::seconds{1};
     /// What `Retry-After` says; whole seconds, at least one.

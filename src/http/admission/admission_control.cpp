@@ -69,12 +69,15 @@ admission_control::admission_control(const admission_options& o, std::shared_ptr
                                      std::uint64_t seed)
     : connections(connection_limits::of(o)), options_(o), stats_(std::move(stats)),
       delay_(o.queue_target, o.queue_interval, o.queue_limit), shares_(seed),
-      pace_(o.refusal_rate, o.refusal_patience), text_(o.retry_after) {}
+      pace_(o.refusal_rate, o.refusal_patience), text_(o.retry_after),
+      bounds_{.least = o.least_concurrency, .initial = std::max(o.least_concurrency, o.initial_concurrency)} {
+}
 
-refusal admission_control::admit(traffic_class& c, const asker& a, time_point now, permit& p) noexcept {
-    const refusal why = decide(c, a, now, p);
+std::optional<refusal> admission_control::admit(traffic_class& c, const asker& a, time_point now,
+                                                permit& p) noexcept {
+    const std::optional<refusal> why = decide(c, a, now, p);
     if (why != refusal::none) {
-        count(why);
+        if (why) count(*why);
         return why;
     }
     stats_->mine().admitted.fetch_add(1, relaxed);
@@ -83,8 +86,8 @@ refusal admission_control::admit(traffic_class& c, const asker& a, time_point no
     return why;
 }
 
-refusal admission_control::decide(const traffic_class& c, const asker& a, time_point now,
-                                  permit& p) noexcept {
+std::optional<refusal> admission_control::decide(const traffic_class& c, const asker& a, time_point now,
+                                                 permit& p) noexcept {
     concurrency_limit& concurrency = c.state_->concurrency;
     const traffic& rules = c.settings;
     bool overloaded = false;
@@ -93,7 +96,9 @@ refusal admission_control::decide(const traffic_class& c, const asker& a, time_p
         p.place_.reset();
         if (!rules.max_concurrency)
             concurrency.enter_anyway();
-        else if (!(p.place_ = concurrency.enter(now)))
+        else if (const auto place = concurrency.enter(now, bounds_))
+            p.place_ = *place;
+        else
             return refusal::concurrency;
         return refusal::none;
     }
@@ -116,10 +121,16 @@ refusal admission_control::decide(const traffic_class& c, const asker& a, time_p
         return sheddable ? refusal::sheddable : refusal::share;
     }
     p.place_.reset();
-    if (!rules.max_concurrency && !adaptive)
+    if (!rules.max_concurrency && !adaptive) {
         concurrency.enter_anyway();
-    else if (!(p.place_ = concurrency.enter(now, share)))
+    } else if (const auto place = concurrency.enter(now, bounds_, share)) {
+        p.place_ = *place;
+    } else {
+        const bool in_a_moment = place.error() == concurrency_limit::turned_away::unproven;
+        const bool waits = in_a_moment && a.may_wait && a.asking < options_.surge_patience;
+        if (waits && waiting_.load(relaxed) < most_waiting) return std::nullopt;
         return refusal::concurrency;
+    }
     if (sharing) shares_.note(a.client, now);
     return refusal::none;
 }
@@ -139,7 +150,7 @@ void admission_control::permit::give_back(time_point now, bool counts) noexcept 
     if (!control_) return;
     concurrency_limit& concurrency = class_->state_->concurrency;
     if (place_)
-        concurrency.leave(*place_, now, counts, control_->options_.least_concurrency);
+        concurrency.leave(*place_, now, counts, control_->bounds_);
     else
         concurrency.leave();
     control_ = nullptr;

@@ -44,6 +44,8 @@ public:
         duration waited{};
         bool measured = true;    // not: it is judged by the wait of its predecessor on the connection
         bool in_reserve = false; // its connection is one of those kept for critical requests
+        bool may_wait = false;   // for its class to grow: nothing has been done for it yet
+        duration asking{};       // since it was told so for the first time
     };
 
     /// An admitted request, until its response has been made. A handler that was destroyed did not finish.
@@ -69,8 +71,22 @@ public:
     };
 
     /// Whether a request of class `c`, which begins to be handled now, may be: gives `refusal::none` and sets `p`, which is
-    /// empty before. Counts the decision.
-    refusal admit(traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
+    /// empty before. Counts the decision. Nothing (to those only who may wait): it is to ask again when `ask_again_after` has passed.
+    std::optional<refusal> admit(traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
+    static constexpr duration ask_again_after = std::chrono::milliseconds{4};
+
+    /// One that waits in order to ask again, as long as this lives.
+    class [[nodiscard]] waiting {
+    public:
+        explicit waiting(admission_control& c) noexcept : control_(c) {
+            control_.waiting_.fetch_add(1, std::memory_order_relaxed);
+        }
+        waiting(const waiting&) = delete;
+        ~waiting() { control_.waiting_.fetch_sub(1, std::memory_order_relaxed); }
+
+    private:
+        admission_control& control_;
+    };
     /// When a refusal that is decided now is to be answered.
     time_point answer_refusal_at(time_point now) noexcept { return pace_.next(now); }
 
@@ -91,7 +107,10 @@ public:
     connection_limits connections;
 
 private:
-    refusal decide(const traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
+    // More would cost too much, as they ask again and again.
+    static constexpr unsigned most_waiting = 512;
+
+    std::optional<refusal> decide(const traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
 
     const admission_options options_;
     const std::shared_ptr<server_stats> stats_;
@@ -100,7 +119,9 @@ private:
     refusal_pace pace_;
     const refusal_text text_;
     traffic_class other_;
+    const concurrency_limit::bounds bounds_;
     std::atomic<std::size_t> open_{0}; // connections
+    std::atomic<unsigned> waiting_{0};
 };
 
 } // namespace genever::http

@@ -62,7 +62,7 @@ public:
             waiting_.pop_front();
             admission_control::permit p;
             traffic_class& c = *classes_[static_cast<std::size_t>(r.asks_for)];
-            const refusal why = control_.admit(c, {.client = r.from, .waited = now_ - r.came}, now_, p);
+            const auto why = control_.admit(c, {.client = r.from, .waited = now_ - r.came}, now_, p);
             if (why != refusal::none) {
                 now_ += 10us;
                 continue;

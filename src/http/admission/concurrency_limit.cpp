@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace genever::http {
 
@@ -20,6 +21,20 @@ constexpr double alarming = 4.0;
 constexpr double kept_for_the_modest = 0.25;
 // T - B that does no harm whatever their ratio.
 constexpr double harmless = 5e6;
+// T over B, from which it may have grown, up to which it is as usual, and from which it is far too long.
+constexpr double noticeable = 1.25;
+constexpr double usual = 1.5;
+constexpr double far_too_long = 2.0;
+// The ceiling. It doubles when it has been wanted for so long without word that it is too high.
+constexpr duration without_word = 50ms;
+// It is a suspicion when it has been wanted for so long (or 3 B) without having grown by a quarter.
+constexpr duration without_growth = 100ms;
+// It is wanted without a break as long as somebody comes to it so often (or in B / 2); and grows for so long after one has come.
+constexpr duration a_moment = 10ms;
+constexpr duration still_wanted = 100ms;
+// It halves in so long as far as it is more than so many times what is in hand.
+constexpr duration half_life = 10s;
+constexpr double roomy = 4;
 // Handlers that take longer than this by nature are none that a queue would show in.
 constexpr double long_wait = 2e9;
 constexpr duration longest_cohort = 4s;
@@ -42,6 +57,8 @@ constexpr duration trust = 10s;
 constexpr double up = 0.002;
 constexpr double down = 0.01;
 
+duration nanoseconds(double n) noexcept { return duration{static_cast<duration::rep>(n)}; }
+
 } // namespace
 
 concurrency_limit::concurrency_limit(std::optional<std::size_t> fixed) noexcept : adaptive_(!fixed) {
@@ -54,7 +71,8 @@ std::optional<std::size_t> concurrency_limit::limit() const noexcept {
     return l;
 }
 
-std::optional<concurrency_limit::ticket> concurrency_limit::enter(time_point now, double share) noexcept {
+std::expected<concurrency_limit::ticket, concurrency_limit::turned_away>
+concurrency_limit::enter(time_point now, const bounds& b, double share) noexcept {
     const auto most = [&] {
         const std::uint32_t limit = limit_.load(relaxed);
         if (limit == none || share >= 1.0) [[likely]]
@@ -65,15 +83,54 @@ std::optional<concurrency_limit::ticket> concurrency_limit::enter(time_point now
     if (!adaptive_) {
         if (in_hand_.fetch_add(1, relaxed) < most()) return ticket{now};
         in_hand_.fetch_sub(1, relaxed);
-        return std::nullopt;
+        return std::unexpected(turned_away::full);
     }
     detail::spin_guard g{lock_};
     if (in_hand() >= most() && !reconsider(now)) [[unlikely]] {
         refused_at_ = now;
-        return std::nullopt;
+        return std::unexpected(turned_away::full);
+    }
+    if (phase_ == phase::free && in_hand() >= std::max<std::size_t>(ceiling_, b.initial)) [[unlikely]] {
+        ceiling_ = std::max(ceiling_, static_cast<std::uint32_t>(b.initial));
+        if (!raise_ceiling(now)) {
+            const duration wanted = now - grew_at_;
+            const duration most = std::max<duration>(without_growth, nanoseconds(3 * base_));
+            const bool grown = judged_at_ > grew_at_ && last_time_ > noticeable * base_ && base_ < long_wait;
+            if (wanted > most && grown && now >= trusted_until_) {
+                suspect(last_time_, last_in_hand_, last_in_hand_ / 3, now, b.least);
+                refused_at_ = now;
+                return std::unexpected(turned_away::full);
+            }
+            return std::unexpected(slow_ && wanted > without_word ? turned_away::full
+                                                                  : turned_away::unproven);
+        }
     }
     in_hand_.fetch_add(1, relaxed);
     return ticket{now, join(now)};
+}
+
+// Under the lock, in a free class: one has come to the ceiling. Whether it may enter.
+bool concurrency_limit::raise_ceiling(time_point now) noexcept {
+    const bool anew = now - wanted_at_ > std::max<duration>(a_moment, nanoseconds(base_ / 2));
+    wanted_at_ = now;
+    const bool no_word = !anew && now - std::max(grew_at_, unusual_at_) >= without_word;
+    if (no_word) ceiling_ = std::min(2 * ceiling_, none / 4);
+    if (anew || ceiling_ >= grown_from_ + grown_from_ / 4) {
+        grew_at_ = now;
+        grown_from_ = ceiling_;
+    }
+    return no_word;
+}
+
+// Under the lock, in a free class: of one that has ended.
+void concurrency_limit::note_end(double time, time_point now, std::size_t initial) noexcept {
+    const bool as_usual = time - base_ < harmless || time < usual * base_;
+    if (base_from_ == 0 || !as_usual) unusual_at_ = now;
+    if (now - wanted_at_ > still_wanted) return;
+    if (base_from_ == 0 || as_usual)
+        ceiling_ = std::min(ceiling_ + 1, none / 4);
+    else if (time > far_too_long * base_ && ceiling_ > initial)
+        --ceiling_;
 }
 
 // Under the lock, before somebody is refused: whether there is no reason for it any more. (Those who are in hand may take very
@@ -117,7 +174,7 @@ double concurrency_limit::cohort::median() noexcept {
     return std::max(1.0, static_cast<double>(times[middle]));
 }
 
-void concurrency_limit::leave(const ticket& t, time_point now, bool counts, std::size_t least) noexcept {
+void concurrency_limit::leave(const ticket& t, time_point now, bool counts, const bounds& b) noexcept {
     in_hand_.fetch_sub(1, relaxed);
     if (!adaptive_) return;
     detail::spin_guard g{lock_};
@@ -131,11 +188,13 @@ void concurrency_limit::leave(const ticket& t, time_point now, bool counts, std:
             forget_cohorts();
         }
     }
+    const double time = static_cast<double>((now - t.entered).count());
+    if (counts && phase_ == phase::free) note_end(time, now, b.initial);
     if (t.cohort < first_valid_) return;
     cohort& c = place_of(t.cohort);
     if (c.number != t.cohort) return; // judged
     if (counts)
-        c.times[c.ended++ - c.in_vain] = static_cast<float>((now - t.entered).count());
+        c.times[c.ended++ - c.in_vain] = static_cast<float>(time);
     else
         ++c.ended, ++c.in_vain;
     const std::uint32_t known = c.ended - c.in_vain;
@@ -146,7 +205,7 @@ void concurrency_limit::leave(const ticket& t, time_point now, bool counts, std:
             limit_.store(std::min(limit_.load(relaxed) + limit_.load(relaxed) / 4 + 1, none - 1), relaxed);
         return;
     }
-    judge(c.median(), c.in_hand, now, least);
+    judge(c.median(), c.in_hand, now, b);
 }
 
 // Under the lock: B, in a free class.
@@ -159,19 +218,22 @@ void concurrency_limit::follow(double time) noexcept {
 }
 
 // Under the lock: of a cohort.
-void concurrency_limit::judge(double time, double in_hand, time_point now, std::size_t least) noexcept {
-    judged_at_ = now;
+void concurrency_limit::judge(double time, double in_hand, time_point now, const bounds& b) noexcept {
+    const duration since = now - std::exchange(judged_at_, now);
     switch (phase_) {
     case phase::free: {
+        last_time_ = time;
+        last_in_hand_ = in_hand;
         if (base_from_ == 0) return follow(time);
+        if (ceiling_ > roomy * in_hand)
+            ceiling_ = static_cast<std::uint32_t>(std::max(
+                roomy * in_hand, ceiling_ * std::exp2(-std::chrono::duration<double>(since) / half_life)));
         const bool harms = time - base_ > harmless && time < long_wait && now >= trusted_until_;
+        slow_ = harms && time > far_too_long * base_;
         const double excess = harms ? std::log(time / base_) : 0.0;
         suspicion_ = std::max(0.0, suspicion_ + std::min(excess - usual_excess, most_of_one));
         follow(time);
-        if (suspicion_ < alarming) return;
-        time_before_ = time;
-        in_hand_of_time_ = in_hand;
-        begin(phase::halved, in_hand / 2, least, now);
+        if (suspicion_ >= alarming) suspect(time, in_hand, in_hand / 2, now, b.least);
         return;
     }
     case phase::halved:
@@ -181,22 +243,23 @@ void concurrency_limit::judge(double time, double in_hand, time_point now, std::
             be_free();
             return;
         }
-        begin(phase::limited, in_hand * headroom * base_ / time, least, now);
+        begin(phase::limited, in_hand * headroom * base_ / time, b.least, now);
         phase_began_ -= probe_every - first_probe; // B may be from a time in which there was a queue already
         return;
     case phase::limited: {
         if (now - refused_at_ > free_after) return be_free();
         time_ *= std::exp(0.3 * std::log(time / time_));
         if (now - phase_began_ > probe_every && now - refused_at_ < refused_lately)
-            return begin(phase::probing, probe_load * in_hand * std::min(1.0, base_ / time_), least, now);
-        double most = in_hand * headroom * base_ / time_;
+            return begin(phase::probing, probe_load * in_hand * std::min(1.0, base_ / time_), b.least, now);
         const double present = limit_.load(relaxed);
+        const double least = static_cast<double>(std::max<std::size_t>(b.least, 1));
+        // With so few there is no queue that fewer would shorten: B was too little.
+        if (present <= least) base_ *= std::exp(0.3 * std::log(time_ / base_));
+        double most = in_hand * headroom * base_ / time_;
         // Where fewer were in hand than may be, little was asked for, which says nothing of what can be done.
         if (in_hand < 0.9 * present) most = std::max(most, present);
         most = std::clamp(most, present * 0.7, present * 1.2 + 1);
-        limit_.store(static_cast<std::uint32_t>(
-                         std::max(static_cast<double>(std::max<std::size_t>(least, 1)), std::round(most))),
-                     relaxed);
+        limit_.store(static_cast<std::uint32_t>(std::max(least, std::round(most))), relaxed);
         return;
     }
     case phase::probing:
@@ -204,12 +267,24 @@ void concurrency_limit::judge(double time, double in_hand, time_point now, std::
         if (++probes_ < cohorts_of_a_probe) return;
         base_ = std::exp(probed_ / probes_);
         // No less than before: how many there were now was the probe's doing.
-        begin(phase::limited, std::max(limit_before_, in_hand * headroom * base_ / time), least, now);
+        begin(phase::limited, std::max(limit_before_, in_hand * headroom * base_ / time), b.least, now);
         return;
     }
 }
 
+// Under the lock: may there be a queue? T and N of a cohort, and as many are to be admitted for a moment. (Of few, a third: where a
+// handful of requests hold a handful of places, half as many may still wait for each other.)
+void concurrency_limit::suspect(double time, double in_hand, double most, time_point now,
+                                std::size_t least) noexcept {
+    time_before_ = time;
+    in_hand_of_time_ = in_hand;
+    begin(phase::halved, most, least, now);
+}
+
 void concurrency_limit::be_free() noexcept {
+    ceiling_ = static_cast<std::uint32_t>(2 * std::max(in_hand_of_time_, static_cast<double>(in_hand())));
+    slow_ = false;
+    wanted_at_ = {};
     phase_ = phase::free;
     suspicion_ = 0;
     drained_ = true;
@@ -237,7 +312,7 @@ void concurrency_limit::begin(phase p, double most, std::size_t least, time_poin
     // Those that are too many go at the present rate (Little's law: N / T); then the cohorts.
     const double before = p == phase::halved ? time_before_ : time_;
     const double draining = in_hand() * before / std::max(in_hand_of_time_, 1.0);
-    give_up_ = now + 100ms + duration{static_cast<duration::rep>(2 * draining + 8 * before)};
+    give_up_ = now + 100ms + nanoseconds(2 * draining + 8 * before);
 }
 
 } // namespace genever::http

@@ -8,11 +8,16 @@
 //              T far above B, for a while             half as many take
 //                                                     much less time
 //        free ───────────────────────────▶ halved ───────────────────────▶ limited ◀────────┐
-//         ▲ ▲                                │                              │    │  every 5 s│
+//         ▲ ▲      or at its ceiling for     │                              │    │  every 5 s│
 //         │ └── as long as before: no queue, ┘                              │    ▼           │
 //         │     B is what it takes now                                      │   probing ─────┘
 //         └───────────── nobody refused for 2 s ────────────────────────────┘   (fewer than it can do: what is B?)
 //
+// * Free, there is a ceiling all the same, or a surge would be admitted as a whole before the first of it has told anything. It
+//   begins low and grows as TCP's window in its slow start (RFC 5681 section 3.1): by one for each request that has taken its
+//   usual time, so it doubles within T; and it doubles every 50 ms while none tells otherwise, for those that take long. Who
+//   comes to the ceiling may wait for a moment (`unproven`), unless the last ones took far too long. A ceiling that is wanted
+//   and does not grow is a suspicion, too (a third is admitted then).
 // * That T has grown does not tell a queue from work that takes longer by itself. So when it has, half as many are
 //   admitted for a moment: in a queue each then takes half as long; work that takes longer takes as long as before, and is
 //   left alone.
@@ -31,6 +36,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <limits>
 #include <optional>
 
@@ -42,20 +48,27 @@ public:
     /// `fixed`: the limit, for ever.
     explicit concurrency_limit(std::optional<std::size_t> fixed) noexcept;
 
+    struct bounds {
+        std::size_t least = 4;    // no limit is below this
+        std::size_t initial = 16; // nor the ceiling below this
+    };
+    enum class turned_away : std::uint8_t {
+        full,
+        unproven, ///< a place may be found in a moment
+    };
     /// One that is being handled; each leaves once.
     struct ticket {
         time_point entered{};
         std::uint64_t cohort = 0;
     };
     /// Whether one more may be handled. `share`, from 0 to 1: the last places are for those who have had less than theirs.
-    std::optional<ticket> enter(time_point now, double share = 1.0) noexcept;
+    std::expected<ticket, turned_away> enter(time_point now, const bounds& b, double share = 1.0) noexcept;
     /// The same, whatever the limit; how long it takes counts for nothing.
     void enter_anyway() noexcept { in_hand_.fetch_add(1, std::memory_order_relaxed); }
     /// For those who entered anyway.
     void leave() noexcept { in_hand_.fetch_sub(1, std::memory_order_relaxed); }
-    /// It was handled until now; or in vain (`counts` false), and how long that took tells nothing. `least`: no limit is
-    /// below this.
-    void leave(const ticket& t, time_point now, bool counts, std::size_t least) noexcept;
+    /// It was handled until now; or in vain (`counts` false), and how long that took tells nothing.
+    void leave(const ticket& t, time_point now, bool counts, const bounds& b) noexcept;
 
     std::size_t in_hand() const noexcept { return in_hand_.load(std::memory_order_relaxed); }
     std::optional<std::size_t> limit() const noexcept;
@@ -81,8 +94,11 @@ private:
     cohort& place_of(std::uint64_t number) noexcept { return cohorts_[number % cohorts_kept]; }
     std::uint64_t join(time_point now) noexcept;
     bool reconsider(time_point now) noexcept;
+    bool raise_ceiling(time_point now) noexcept;
+    void suspect(double time, double in_hand, double most, time_point now, std::size_t least) noexcept;
+    void note_end(double time, time_point now, std::size_t initial) noexcept;
     void forget_cohorts() noexcept { first_valid_ = next_cohort_; }
-    void judge(double time, double in_hand, time_point now, std::size_t least) noexcept;
+    void judge(double time, double in_hand, time_point now, const bounds& b) noexcept;
     void be_free() noexcept;
     void begin(phase p, double most, std::size_t least, time_point now) noexcept;
     void follow(double time) noexcept;
@@ -105,6 +121,15 @@ private:
     time_point trusted_until_{};
     double base_ = 0; // B
     unsigned base_from_ = 0;
+    // Free.
+    std::uint32_t ceiling_ = 0;
+    std::uint32_t grown_from_ = 0; // the ceiling, when it had last grown
+    time_point grew_at_{};
+    time_point wanted_at_{};  // when one last came to the ceiling
+    time_point unusual_at_{}; // when one last took longer than usual
+    bool slow_ = false;       // the last cohort did by far
+    double last_time_ = 0;
+    double last_in_hand_ = 0;
     double suspicion_ = 0;
     double time_ = 0; // T, of late, while limited
     double in_hand_of_time_ = 0;

@@ -17,7 +17,8 @@ using namespace std::chrono_literals;
 namespace {
 
 /// Requests that come at random, on the average `rate` a second; a service with so many places, each of which a request
-/// holds for as long as `work` says. Those without a place wait in line.
+/// holds for as long as `work` says. Those without a place wait in line. Who is told that a place may be found in a moment
+/// asks again every 4 ms for a tenth of a second; that counts among the time it takes.
 class world {
 public:
     explicit world(std::uint64_t seed, std::optional<std::size_t> fixed = {}) : limit(fixed), random_(seed) {}
@@ -44,49 +45,67 @@ public:
         std::exponential_distribution<double> gap{rate};
         time_point next = now_ + seconds(gap(random_));
         for (;;) {
-            const bool ends_first = !busy_.empty() && busy_.top().ends <= next;
-            const time_point at = ends_first ? busy_.top().ends : next;
+            const time_point ends = busy_.empty() ? end + 1s : busy_.top().ends;
+            const time_point asks = asking_.empty() ? end + 1s : asking_.top().at;
+            const time_point at = std::min({ends, asks, next});
             if (at > end) break;
             now_ = at;
-            if (ends_first) {
+            if (at == ends) {
                 const job done = busy_.top();
                 busy_.pop();
-                limit.leave(done.ticket, now_, true, 4);
+                limit.leave(done.ticket, now_, true, {});
                 ++s.served;
-                s.times.push_back(now_ - done.ticket.entered);
+                s.times.push_back(now_ - done.came);
                 if (!line_.empty()) {
                     begin(line_.front());
                     line_.pop_front();
                 }
-                continue;
+            } else if (at == asks) {
+                const asker again = asking_.top();
+                asking_.pop();
+                ask(again.came, s);
+            } else {
+                next = now_ + seconds(gap(random_));
+                ++s.offered;
+                ask(now_, s);
             }
-            next = now_ + seconds(gap(random_));
-            ++s.offered;
-            const auto t = limit.enter(now_);
-            if (!t)
-                ++s.refused;
-            else if (busy_.size() < places)
-                begin(*t);
-            else
-                line_.push_back(*t);
         }
         now_ = end;
         return s;
     }
 
 private:
-    struct job {
-        time_point ends;
+    struct admitted {
         concurrency_limit::ticket ticket;
+        time_point came;
+    };
+    struct job : admitted {
+        time_point ends;
         bool operator<(const job& o) const { return ends > o.ends; }
     };
+    struct asker {
+        time_point at, came;
+        bool operator<(const asker& o) const { return at > o.at; }
+    };
     static duration seconds(double s) { return duration{static_cast<duration::rep>(s * 1e9)}; }
-    void begin(concurrency_limit::ticket t) { busy_.push({now_ + work(random_), t}); }
+    void begin(const admitted& a) { busy_.push({a, now_ + work(random_)}); }
+    void ask(time_point came, seen& s) {
+        const auto t = limit.enter(now_, {});
+        if (!t && t.error() == concurrency_limit::turned_away::unproven && now_ - came < 100ms)
+            asking_.push({now_ + 4ms, came});
+        else if (!t)
+            ++s.refused;
+        else if (busy_.size() < places)
+            begin({*t, came});
+        else
+            line_.push_back({*t, came});
+    }
 
     std::mt19937_64 random_;
     time_point now_{1h};
     std::priority_queue<job> busy_;
-    std::deque<concurrency_limit::ticket> line_;
+    std::priority_queue<asker> asking_;
+    std::deque<admitted> line_;
 };
 
 double part(std::size_t a, std::size_t b) { return static_cast<double>(a) / static_cast<double>(b); }
@@ -114,9 +133,18 @@ TEST_P(ConcurrencyLimit, KeepsNearlyAllOfTheCapacityAndAShortLineAtFiveTimesTheL
     EXPECT_LT(s.p99(), 50ms);
 }
 
+TEST_P(ConcurrencyLimit, KeepsTheLineShortFromTheFirstMoment) {
+    world w{GetParam()};
+    w.run(100, 500ms);
+    auto s = w.run(2000, 7s);
+    EXPECT_GT(s.served, 400 * 7 * 95 / 100);
+    EXPECT_LT(s.p99(), 60ms);
+}
+
 TEST_P(ConcurrencyLimit, FindsTheCapacityOfAServiceThatWasNeverCalm) {
     world w{GetParam()};
-    w.run(2000, 8s);
+    auto first = w.run(2000, 8s);
+    EXPECT_LT(first.p99(), 150ms);
     auto s = w.run(2000, 20s);
     EXPECT_GT(s.served, 400 * 20 * 95 / 100);
     EXPECT_LT(s.p99(), 60ms);
@@ -185,15 +213,44 @@ TEST_P(ConcurrencyLimit, LetsABurstPassThatTheServiceCanTake) {
     EXPECT_EQ(s.refused, 0U);
 }
 
+TEST_P(ConcurrencyLimit, AdmitsASurgeOfHandlersThatTakeLongStepByStep) {
+    world w{GetParam()};
+    w.places = unbounded;
+    w.work = [](auto&) { return duration{200ms}; };
+    w.run(10, 5s);
+    auto s = w.run(10'000, 1s); // 2,000 in hand, in the end
+    EXPECT_LT(s.refused, 2000U);
+    s = w.run(10'000, 3s);
+    EXPECT_EQ(s.refused, 0U);
+}
+
+TEST_P(ConcurrencyLimit, LetsThoseComeWhoStay) {
+    world w{GetParam()};
+    w.places = unbounded;
+    w.work = [](auto&) { return duration{30s}; }; // long polls: the first ends when all have come
+    auto s = w.run(1000, 3s);
+    EXPECT_LT(part(s.refused, s.offered), 0.03);
+}
+
+TEST_P(ConcurrencyLimit, ComesBackFromTheLeastWhereThereWasNoQueue) {
+    world w{GetParam()};
+    w.run(2000, 5s);
+    w.places = unbounded;
+    w.work = [](auto&) { return duration{100ms}; }; // it takes longer, and never queues again
+    w.run(2000, 20s);
+    auto s = w.run(2000, 20s);
+    EXPECT_LT(part(s.refused, s.offered), 0.05);
+}
+
 TEST(ConcurrencyLimitGiven, IsKeptExactly) {
     concurrency_limit limit{2};
     const time_point t{1h};
-    const auto first = limit.enter(t);
-    EXPECT_TRUE(first);
-    EXPECT_TRUE(limit.enter(t));
-    EXPECT_FALSE(limit.enter(t));
+    const auto first = limit.enter(t, {});
+    ASSERT_TRUE(first.has_value());
+    EXPECT_TRUE(limit.enter(t, {}).has_value());
+    EXPECT_FALSE(limit.enter(t, {}).has_value());
     EXPECT_EQ(limit.in_hand(), 2U);
-    limit.leave(*first, t + 1h, true, 4);
-    EXPECT_TRUE(limit.enter(t));
+    limit.leave(*first, t + 1h, true, {});
+    EXPECT_TRUE(limit.enter(t, {}).has_value());
     EXPECT_EQ(limit.limit(), 2U);
 }
