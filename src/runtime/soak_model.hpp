@@ -351,4 +351,32 @@ private:
     std::map<std::string, int> names_;
 };
 
+/// One place in a process's frames, or one message, where its owner counts them.
+class counted_place {
+public:
+    explicit counted_place(int& n) : n_(&n) { ++n; }
+    counted_place(const counted_place& o) : n_(o.n_) { ++*n_; }
+    counted_place& operator=(const counted_place&) = delete;
+    ~counted_place() { --*n_; }
+
+private:
+    int* n_;
+};
+
+/// Lives in the outermost frame of a process: its end is the process's.
+class life {
+public:
+    life(soak_model& m, int me) : m_(&m), me_(me) {}
+    life(life&& o) noexcept : m_(std::exchange(o.m_, nullptr)), me_(o.me_) {}
+    life& operator=(life&&) = delete;
+    ~life() {
+        if (m_) m_->died(me_);
+    }
+    int me() const { return me_; }
+
+private:
+    soak_model* m_;
+    int me_;
+};
+
 } // namespace genever::test

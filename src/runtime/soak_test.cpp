@@ -20,6 +20,8 @@
 
 using namespace genever;
 using namespace std::chrono_literals;
+using genever::test::counted_place;
+using genever::test::life;
 using genever::test::soak_counts;
 using genever::test::soak_model;
 using genever::test::under_seeds;
@@ -31,39 +33,11 @@ constexpr int most_processes = 80;
 constexpr int most_operations = 100;
 constexpr unsigned seeds = 300;
 
-/// One place in a process's frames, or one message, where its owner counts them.
-class witness {
-public:
-    explicit witness(int& n) : n_(&n) { ++n; }
-    witness(const witness& o) : n_(o.n_) { ++*n_; }
-    witness& operator=(const witness&) = delete;
-    ~witness() { --*n_; }
-
-private:
-    int* n_;
-};
-
 struct numbered {
     int from;
     int to;
     long number;
-    witness w;
-};
-
-/// Lives in the outermost frame of a process: its end is the process's.
-class life {
-public:
-    life(soak_model& m, int me) : m_(&m), me_(me) {}
-    life(life&& o) noexcept : m_(std::exchange(o.m_, nullptr)), me_(o.me_) {}
-    life& operator=(life&&) = delete;
-    ~life() {
-        if (m_) m_->died(me_);
-    }
-    int me() const { return me_; }
-
-private:
-    soak_model* m_;
-    int me_;
+    counted_place w;
 };
 
 /// What a process waits for, and until when, as long as it does. They nest.
@@ -160,7 +134,7 @@ private:
         const int other = anybody();
         const pid id = m_.at(other).id;
         if (what < 30) {
-            numbered n{me_, other, m_.next_number(me_, other), witness{m_.at(other).messages}};
+            numbered n{me_, other, m_.next_number(me_, other), counted_place{m_.at(other).messages}};
             const auto seen = info(id);
             m_.sent(me_, other, seen && seen->senders_waiting != 0, send(id, std::move(n)));
         } else if (what < 33) {
@@ -210,7 +184,7 @@ private:
 
     /// What suspends: a process that is to end does not come back from it.
     task<> wait(int what) {
-        const witness frame = frame_;
+        const counted_place frame = frame_;
         const duration limit = pick(4) * 1ms;
         if (what < 68) {
             auto work = send_in_turn(anybody());
@@ -244,29 +218,29 @@ private:
         EXPECT_FALSE(m_.at(me_).doomed) << "#" << me_ << " outlived a suspension";
     }
     task<> nested(duration limit) {
-        const witness frame = frame_;
+        const counted_place frame = frame_;
         auto work = receive_all(limit);
         co_await with_timeout(2ms, std::move(work));
         co_await sleep_for(limit);
     }
 
     task<> send_in_turn(int other) {
-        const witness frame = frame_;
+        const counted_place frame = frame_;
         struct in_line {
             int& to;
             ~in_line() { to = -1; }
         };
         const in_line place{m_.at(me_).sends_to = other};
         const time_point start = now();
-        auto sending =
-            send_wait<numbered>(m_.at(other).id, me_, other, m_.next_number(me_, other), witness{m_.in_line});
+        auto sending = send_wait<numbered>(m_.at(other).id, me_, other, m_.next_number(me_, other),
+                                           counted_place{m_.in_line});
         const send_result r = co_await sending;
         m_.sent_in_turn(me_, other, now() != start, r);
     }
 
     /// False when there was nothing in all that time.
     task<bool> receive_all(duration limit) {
-        const witness frame = frame_;
+        const counted_place frame = frame_;
         const waiting w{m_, me_, soak_model::numbers | soak_model::downs | soak_model::exits, limit};
         co_return co_await receive([this](const numbered& n) { return got(n); },
                                    [this](const down& d) {
@@ -280,7 +254,7 @@ private:
                                    after(limit, [] { return false; }));
     }
     task<> receive_some(duration limit) {
-        const witness frame = frame_;
+        const counted_place frame = frame_;
         if (pick(2) == 0) {
             const waiting w{m_, me_, soak_model::numbers, limit};
             co_await receive([this](const numbered& n) { return got(n); },
@@ -299,7 +273,7 @@ private:
     int me_;
     std::uint64_t seed_;
     std::mt19937_64 random_;
-    witness frame_;
+    counted_place frame_;
     int failures_ = 0;
 };
 
