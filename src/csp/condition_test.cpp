@@ -77,40 +77,38 @@ TEST(Condition, NotifyAllLetsAllGoOneAfterTheOther) {
 }
 
 TEST(Condition, ABoundedBufferLosesNothing) {
-    everywhere(
-        []() -> task<> {
-            struct buffer {
-                mutex m;
-                condition not_empty;
-                condition not_full;
-                std::deque<int> items;
-            };
-            auto b = std::make_shared<buffer>();
-            auto sum = std::make_shared<std::atomic<long>>(0);
-            wait_group wg;
-            for (int p = 0; p < 3; ++p) {
-                wg.go([b]() -> task<> {
-                    for (int i = 1; i <= 60; ++i) {
-                        auto g = co_await b->m.lock();
-                        co_await b->not_full.wait(g, [&] { return b->items.size() < 2; });
-                        b->items.push_back(i);
-                        b->not_empty.notify_one();
-                    }
-                });
-                wg.go([b, sum]() -> task<> {
-                    for (int i = 0; i < 60; ++i) {
-                        auto g = co_await b->m.lock();
-                        co_await b->not_empty.wait(g, [&] { return !b->items.empty(); });
-                        *sum += b->items.front();
-                        b->items.pop_front();
-                        b->not_full.notify_one();
-                    }
-                });
-            }
-            co_await wg.wait();
-            EXPECT_EQ(sum->load(), 3L * 60 * 61 / 2);
-        },
-        50);
+    everywhere([]() -> task<> {
+        struct buffer {
+            mutex m;
+            condition not_empty;
+            condition not_full;
+            std::deque<int> items;
+        };
+        auto b = std::make_shared<buffer>();
+        auto sum = std::make_shared<std::atomic<long>>(0);
+        wait_group wg;
+        for (int p = 0; p < 3; ++p) {
+            wg.go([b]() -> task<> {
+                for (int i = 1; i <= 60; ++i) {
+                    auto g = co_await b->m.lock();
+                    co_await b->not_full.wait(g, [&] { return b->items.size() < 2; });
+                    b->items.push_back(i);
+                    b->not_empty.notify_one();
+                }
+            });
+            wg.go([b, sum]() -> task<> {
+                for (int i = 0; i < 60; ++i) {
+                    auto g = co_await b->m.lock();
+                    co_await b->not_empty.wait(g, [&] { return !b->items.empty(); });
+                    *sum += b->items.front();
+                    b->items.pop_front();
+                    b->not_full.notify_one();
+                }
+            });
+        }
+        co_await wg.wait();
+        EXPECT_EQ(sum->load(), 3L * 60 * 61 / 2);
+    });
 }
 
 TEST(Condition, ANotificationOfAWaiterThatDiesBeforeItRunsGoesToTheNextOne) {

@@ -130,39 +130,37 @@ TEST(HandedOver, AReceiverWithDeadlinesMissesNothing) {
 
 // Consumers that are killed all the time, and replaced: every value is processed once.
 TEST(HandedOver, NothingIsLostWhileConsumersAreKilled) {
-    test::everywhere(
-        []() -> task<> {
-            constexpr int values = 200;
-            for (std::size_t capacity : {0, 3}) {
-                chan<int> c(capacity);
-                auto seen = std::make_shared<std::vector<std::atomic<int>>>(values);
-                auto total = std::make_shared<std::atomic<int>>(0);
-                auto consume = [](chan<int> from, std::shared_ptr<std::vector<std::atomic<int>>> marks,
-                                  std::shared_ptr<std::atomic<int>> n) -> task<> {
-                    for (;;) {
-                        auto v = co_await from.recv();
-                        if (!v) co_return;
-                        ++(*marks)[static_cast<std::size_t>(*v)]; // no suspension between the two
-                        ++*n;
-                    }
-                };
-                go([c]() -> task<> {
-                    for (int i = 0; i < values; ++i) co_await c.send(i);
-                });
-                std::vector<pid> consumers;
-                for (int i = 0; i < 3; ++i) consumers.push_back(go(consume, c, seen, total));
-                for (std::size_t i = 0; total->load() < values; ++i) {
-                    co_await yield();
-                    co_await yield();
-                    exit(consumers[i % 3], exit_kind::killed);
-                    consumers[i % 3] = go(consume, c, seen, total);
+    test::everywhere([]() -> task<> {
+        constexpr int values = 200;
+        for (std::size_t capacity : {0, 3}) {
+            chan<int> c(capacity);
+            auto seen = std::make_shared<std::vector<std::atomic<int>>>(values);
+            auto total = std::make_shared<std::atomic<int>>(0);
+            auto consume = [](chan<int> from, std::shared_ptr<std::vector<std::atomic<int>>> marks,
+                              std::shared_ptr<std::atomic<int>> n) -> task<> {
+                for (;;) {
+                    auto v = co_await from.recv();
+                    if (!v) co_return;
+                    ++(*marks)[static_cast<std::size_t>(*v)]; // no suspension between the two
+                    ++*n;
                 }
-                for (const auto& n : *seen) EXPECT_EQ(n.load(), 1);
-                for (const pid p : consumers) co_await kill_and_wait(p);
-                EXPECT_EQ(c.size(), 0U);
+            };
+            go([c]() -> task<> {
+                for (int i = 0; i < values; ++i) co_await c.send(i);
+            });
+            std::vector<pid> consumers;
+            for (int i = 0; i < 3; ++i) consumers.push_back(go(consume, c, seen, total));
+            for (std::size_t i = 0; total->load() < values; ++i) {
+                co_await yield();
+                co_await yield();
+                exit(consumers[i % 3], exit_kind::killed);
+                consumers[i % 3] = go(consume, c, seen, total);
             }
-        },
-        50);
+            for (const auto& n : *seen) EXPECT_EQ(n.load(), 1);
+            for (const pid p : consumers) co_await kill_and_wait(p);
+            EXPECT_EQ(c.size(), 0U);
+        }
+    });
 }
 
 TEST(HandedOver, AValueThatIsGivenBackToNobodyGoesWithItsChannel) {

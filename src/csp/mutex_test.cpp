@@ -19,28 +19,26 @@ using genever::test::kill_and_wait;
 using genever::test::simulated;
 
 TEST(Mutex, LetsOneProcessInAtATimeAlsoAcrossAwaits) {
-    everywhere(
-        []() -> task<> {
-            struct guarded {
-                mutex m;
-                long n = 0;
-            };
-            auto s = std::make_shared<guarded>();
-            wait_group wg;
-            for (int p = 0; p < 8; ++p)
-                wg.go([s]() -> task<> {
-                    for (int i = 0; i < 50; ++i) {
-                        auto g = co_await s->m.lock();
-                        const long before = s->n;
-                        co_await yield();
-                        s->n = before + 1;
-                    }
-                });
-            co_await wg.wait();
-            EXPECT_EQ(s->n, 400);
-            EXPECT_FALSE(s->m.is_locked());
-        },
-        50);
+    everywhere([]() -> task<> {
+        struct guarded {
+            mutex m;
+            long n = 0;
+        };
+        auto s = std::make_shared<guarded>();
+        wait_group wg;
+        for (int p = 0; p < 8; ++p)
+            wg.go([s]() -> task<> {
+                for (int i = 0; i < 50; ++i) {
+                    auto g = co_await s->m.lock();
+                    const long before = s->n;
+                    co_await yield();
+                    s->n = before + 1;
+                }
+            });
+        co_await wg.wait();
+        EXPECT_EQ(s->n, 400);
+        EXPECT_FALSE(s->m.is_locked());
+    });
 }
 
 TEST(Mutex, ServesInTheOrderOfArrivalAndNobodyCutsIn) {

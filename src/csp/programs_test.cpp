@@ -42,31 +42,28 @@ constexpr std::array primes{2,  3,  5,  7,  11, 13, 17, 19, 23, 29, 31, 37, 41,
 } // namespace
 
 TEST(Programs, ThePrimeSieve) {
-    everywhere(
-        []() -> task<> {
-            for (std::size_t capacity : {0, 1, 10}) {
-                chan<int> quit;
-                wait_group wg;
-                chan<int> in(capacity);
-                wg.go(generate, in, quit);
-                for (int expected : primes) {
-                    auto prime = co_await in.recv();
-                    EXPECT_EQ(prime, expected);
-                    chan<int> out(capacity);
-                    wg.go(filter, in, out, *prime, quit);
-                    in = out;
-                }
-                quit.close();
-                co_await wg.wait();
+    everywhere([]() -> task<> {
+        for (std::size_t capacity : {0, 1, 10}) {
+            chan<int> quit;
+            wait_group wg;
+            chan<int> in(capacity);
+            wg.go(generate, in, quit);
+            for (int expected : primes) {
+                auto prime = co_await in.recv();
+                EXPECT_EQ(prime, expected);
+                chan<int> out(capacity);
+                wg.go(filter, in, out, *prime, quit);
+                in = out;
             }
-        },
-        20);
+            quit.close();
+            co_await wg.wait();
+        }
+    });
 }
 
 // The same without a way to end: the processes are just killed with their runtime.
 TEST(Programs, ASieveThatIsAbandonedGoesWithItsRuntime) {
-    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        simulation sim{seed};
+    test::under_seeds([](simulation& sim) {
         sim.run([]() -> task<> {
             chan<int> in;
             go([in]() -> task<> {
@@ -85,7 +82,7 @@ TEST(Programs, ASieveThatIsAbandonedGoesWithItsRuntime) {
                 in = out;
             }
         });
-    }
+    });
 }
 
 // ---- power series: a stream of rational coefficients, made on demand
@@ -265,51 +262,49 @@ task<> expect_terms(const world& w, const series& s, const terms& expected) {
 } // namespace
 
 TEST(Programs, PowerSeries) {
-    everywhere(
-        []() -> task<> {
-            world w;
-            // (Lists of terms have names: GCC 12 refuses an initializer list within a co_await expression.)
-            // 1/(1-x) squared is the series of the natural numbers, the derivative of 1/(1-x).
-            series one;
-            series a;
-            series b;
-            series product;
-            w.all.go(ones, w, one);
-            w.all.go(split, w, one, a, b);
-            w.all.go(multiply, w, a, b, product);
-            const terms naturals{{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {6, 1}};
-            co_await expect_terms(w, product, naturals);
+    everywhere([]() -> task<> {
+        world w;
+        // (Lists of terms have names: GCC 12 refuses an initializer list within a co_await expression.)
+        // 1/(1-x) squared is the series of the natural numbers, the derivative of 1/(1-x).
+        series one;
+        series a;
+        series b;
+        series product;
+        w.all.go(ones, w, one);
+        w.all.go(split, w, one, a, b);
+        w.all.go(multiply, w, a, b, product);
+        const terms naturals{{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}, {6, 1}};
+        co_await expect_terms(w, product, naturals);
 
-            series again;
-            series derivative;
-            w.all.go(ones, w, again);
-            w.all.go(differentiate, w, again, derivative);
-            co_await expect_terms(w, derivative, naturals);
+        series again;
+        series derivative;
+        w.all.go(ones, w, again);
+        w.all.go(differentiate, w, again, derivative);
+        co_await expect_terms(w, derivative, naturals);
 
-            // The integral of 1/(1-x) is -log(1-x): 0, 1, 1/2, 1/3, ...; twice that is the sum with itself.
-            series source;
-            series logarithm;
-            series left;
-            series right;
-            series twice;
-            w.all.go(ones, w, source);
-            w.all.go(integrate, w, source, rational{}, logarithm);
-            w.all.go(split, w, logarithm, left, right);
-            w.all.go(add, w, left, right, twice);
-            const terms doubled{{0, 1}, {2, 1}, {1, 1}, {2, 3}, {1, 2}, {2, 5}};
-            co_await expect_terms(w, twice, doubled);
+        // The integral of 1/(1-x) is -log(1-x): 0, 1, 1/2, 1/3, ...; twice that is the sum with itself.
+        series source;
+        series logarithm;
+        series left;
+        series right;
+        series twice;
+        w.all.go(ones, w, source);
+        w.all.go(integrate, w, source, rational{}, logarithm);
+        w.all.go(split, w, logarithm, left, right);
+        w.all.go(add, w, left, right, twice);
+        const terms doubled{{0, 1}, {2, 1}, {1, 1}, {2, 3}, {1, 2}, {2, 5}};
+        co_await expect_terms(w, twice, doubled);
 
-            // exp is its own integral with the constant 1: a loop of processes.
-            series exp;
-            series feedback;
-            series out;
-            w.all.go(integrate, w, feedback, rational{1, 1}, exp);
-            w.all.go(split, w, exp, feedback, out);
-            const terms factorials{{1, 1}, {1, 1}, {1, 2}, {1, 6}, {1, 24}, {1, 120}, {1, 720}};
-            co_await expect_terms(w, out, factorials);
+        // exp is its own integral with the constant 1: a loop of processes.
+        series exp;
+        series feedback;
+        series out;
+        w.all.go(integrate, w, feedback, rational{1, 1}, exp);
+        w.all.go(split, w, exp, feedback, out);
+        const terms factorials{{1, 1}, {1, 1}, {1, 2}, {1, 6}, {1, 24}, {1, 120}, {1, 720}};
+        co_await expect_terms(w, out, factorials);
 
-            w.over.close();
-            co_await w.all.wait();
-        },
-        20);
+        w.over.close();
+        co_await w.all.wait();
+    });
 }
