@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unistd.h>
 #include <vector>
@@ -65,24 +66,48 @@ struct stalls {
 // The hogs end only when the other process has ticked: without another thread for their worker nobody would.
 TEST(Stall, HogsOnEveryWorkerDoNotStopATickingProcess) {
     for (const unsigned workers : {1U, 2U}) {
+        SCOPED_TRACE(std::to_string(workers) + " workers");
+        constexpr int hogs = 8;
         stalls seen;
         std::atomic<bool> stop = false;
         std::atomic<int> running = 0;
+        std::set<pid> unreported;
         {
             runtime rt{{.workers = workers, .on_stall = seen.handler()}};
-            for (int i = 0; i < 8; ++i)
-                rt.spawn([&] {
+            for (int i = 0; i < hogs; ++i)
+                unreported.insert(rt.spawn([&] {
                     set_label("hog");
                     ++running;
                     burn_until(stop);
-                });
+                }));
             rt.run([&]() -> task<> {
-                while (running < 8) co_await sleep_for(1ms); // each hog got a thread, although none has ended
+                while (running < hogs)
+                    co_await sleep_for(1ms); // each hog got a thread, although none has ended
                 for (int i = 0; i < 20; ++i) co_await sleep_for(1ms);
+                const time_point patience = now() + 20s; // many threads share few processors
+                while (seen.taken().size() < hogs && now() < patience) co_await sleep_for(1ms);
+                co_await sleep_for(50ms); // no second report of one comes
             });
-            EXPECT_EQ(running, 8);
+            EXPECT_EQ(running, hogs);
             stop = true;
         }
+        int told_where = 0;
+        for (const stall_report& r : seen.taken()) {
+            EXPECT_EQ(unreported.erase(r.pid), 1U)
+                << "a second time, or of another process: " << to_string(r);
+            EXPECT_EQ(r.label, "hog");
+            EXPECT_FALSE(r.in_system_call);
+            EXPECT_GE(r.lasted, 20ms);
+            if (r.stack.empty()) continue; // it had no processor all the time that the question waited
+            ++told_where;
+#if defined(__SANITIZE_THREAD__)
+            continue; // ThreadSanitizer delivers signals inside its own functions, which hide their callers
+#endif
+            const std::string text = to_string(r);
+            EXPECT_NE(text.find("burn_until"), std::string::npos) << text;
+        }
+        EXPECT_EQ(unreported.size(), 0U);
+        EXPECT_GT(told_where, 0);
     }
 }
 
