@@ -350,31 +350,6 @@ TEST(Timeout, OfAnOuterScopeTakesTheInnerOneWithIt) {
     });
 }
 
-TEST(Simulation, RepeatsItselfFromItsSeed) {
-    auto trace = [](std::uint64_t seed) {
-        std::vector<int> order;
-        simulation sim{seed};
-        sim.run([&]() -> task<> {
-            for (int i = 0; i < 10; ++i)
-                spawn([&order, i]() -> task<> {
-                    for (int n = 0; n < 3; ++n) {
-                        order.push_back(i);
-                        co_await yield();
-                    }
-                });
-            co_await sleep_for(1s);
-        });
-        return order;
-    };
-    EXPECT_EQ(trace(7), trace(7));
-    EXPECT_NE(trace(7), trace(8));
-}
-
-TEST(Simulation, TellsADeadlock) {
-    simulation sim{1};
-    EXPECT_THROW(sim.run([]() -> task<> { co_await receive([](int) {}); }), std::runtime_error);
-}
-
 TEST(Runtime, ManyProcessesOnSeveralWorkersAllEnd) {
     for (const unsigned workers : test::thread_counts) {
         runtime rt{{.workers = workers}};
