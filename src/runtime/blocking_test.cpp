@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
@@ -55,6 +56,30 @@ scheduling own_scheduling() {
     scheduling s;
     if (syscall(SYS_sched_getattr, 0, &s, sizeof s, 0U) != 0) ADD_FAILURE() << "sched_getattr";
     return s;
+}
+
+constexpr duration patience = 20s;
+
+/// Waits until `holds()`. Where that takes too long the test fails, and goes on without any more waits, so that it ends.
+template <class F>
+task<> until(std::string_view what, F holds) {
+    const time_point end = now() + (::testing::Test::HasFailure() ? duration{} : patience);
+    for (unsigned turn = 1; !holds(); ++turn) {
+        if (now() >= end) {
+            ADD_FAILURE() << "in vain it was waited until " << what;
+            co_return;
+        }
+        if (turn % 32 == 0)
+            co_await sleep_for(200us); // where threads share a processor
+        else
+            co_await yield();
+    }
+}
+task<> until_parked(pid p) {
+    return until("a process is parked", [p] {
+        const auto i = info(p);
+        return i && i->state == process_state::parked;
+    });
 }
 
 [[gnu::noinline]] void thrower_whose_name_is_seen() { throw std::runtime_error("from afar"); }
@@ -247,12 +272,14 @@ TEST(Blocking, ADeadlineEndsTheWaitAndLeavesTheCallRunning) {
                     co_return co_await call;
                 };
                 // Again where the deadline comes before there is a thread.
+                const time_point end = now() + patience;
                 for (;;) {
                     auto work = wait(counted{alive});
                     const auto r = co_await with_timeout(5ms, std::move(work));
                     EXPECT_FALSE(r.has_value());
-                    if (started) break;
+                    if (started || now() >= end) break;
                 }
+                EXPECT_TRUE(started) << "in vain it was waited until the call has begun";
                 EXPECT_FALSE(ran_to_its_end);
                 // A later wait of the same process is not disturbed by the answer to the earlier one.
                 EXPECT_EQ(co_await blocking([&go_on] {
@@ -296,7 +323,7 @@ TEST(Blocking, QueuesInOrderWhatIsBeyondItsThreads) {
                 co_await blocking([&order, i] { order.push_back(i); });
                 send(me, i);
             }));
-            while (info(callers.back())->state != process_state::parked) co_await yield(); // in the queue
+            co_await until_parked(callers.back()); // in the queue
         }
         go_on.open();
         for (int i = 0; i < 50; ++i) co_await receive([](int) {});
@@ -365,7 +392,7 @@ TEST(Blocking, ACallThatIsStillQueuedWhenItsCallerDiesIsNeverStarted) {
             auto call = blocking([&ran, c = counted{alive}] { ran = true; });
             co_await call;
         });
-        while (info(victim)->state != process_state::parked) co_await yield();
+        co_await until_parked(victim);
         exit(victim, exit_kind::killed);
         const auto why = co_await receive([](const down& d) { return d.reason.kind(); });
         EXPECT_EQ(why, exit_kind::killed);
@@ -461,15 +488,14 @@ TEST(Blocking, TheRuntimesEndWaitsForWhatRunsAndDropsWhatIsQueued) {
                     });
                     co_await call;
                 });
-                while (!running) co_await yield();
+                co_await until("the call has begun", [&running] { return running.load(); });
                 std::vector<pid> queued;
                 for (int i = 0; i < 10; ++i)
                     queued.push_back(spawn([&]() -> task<> {
                         auto call = blocking([&started_late, c = counted{alive}] { started_late = true; });
                         co_await call;
                     }));
-                for (pid q : queued)
-                    while (info(q)->state != process_state::parked) co_await yield();
+                for (pid q : queued) co_await until_parked(q);
             });
             // What dies with its process, while the runtime ends, lets the call go on.
             std::shared_ptr<void> opener{nullptr, [&](void*) { go_on.open(); }};
@@ -497,21 +523,21 @@ TEST(Blocking, RunsWithTheProgramsPriorityAndTheSystemsSlices) {
 TEST(Blocking, RunsWithTheProgramsPriorityForAHogThatHasBeenLowered) {
     const int usual = detail::own_nice();
     if (usual >= 19) GTEST_SKIP() << "nothing is lower than this program's priority";
-    for (int round = 0; round < 5; ++round) {
+    for (int round = 0; round < 5 && !::testing::Test::HasFailure(); ++round) {
         std::atomic<bool> over{false};
         runtime rt{{.workers = 1, .on_stall = [](const stall_report&) {}}};
         rt.run([&]() -> task<> {
             spawn_monitor([&]() -> task<> {
-                while (detail::own_nice() == usual) {
+                const auto end = std::chrono::steady_clock::now() + patience;
+                while (detail::own_nice() == usual && std::chrono::steady_clock::now() < end) {
                 }
+                EXPECT_NE(detail::own_nice(), usual) << "in vain it was waited until the hog is lowered";
                 const int there = co_await blocking([] { return detail::own_nice(); });
                 EXPECT_EQ(there, usual);
                 over = true;
             });
-            for (;;) { // somebody waits for the worker
-                if (over) break;
-                co_await sleep_for(1ms);
-            }
+            // So somebody waits for the worker.
+            co_await until("the hog has gone on", [&over] { return over.load(); });
             co_await receive([](const down&) {});
         });
     }
@@ -546,10 +572,9 @@ TEST(Blocking, AResultForTheDeadWakesNobody) {
                         const int got = co_await receive([](int n) { return n; });
                         send(me, got);
                     }));
-                for (const pid q : others)
-                    while (info(q)->state != process_state::parked) co_await yield();
+                for (const pid q : others) co_await until_parked(q);
                 go_on.open();
-                while (alive != 0) co_await yield(); // the result has been dropped
+                co_await until("the result has been dropped", [&alive] { return alive == 0; });
                 for (const pid q : others) {
                     EXPECT_EQ(info(q)->state, process_state::parked);
                     send(q, 7);
