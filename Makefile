@@ -96,8 +96,9 @@ bench-otp: ## measure supervised crashes beside Erlang's; writes docs/performanc
 
 bench-http: ## measure the showcase against a bare epoll server (needs wrk)
 	@tools/install-deps.sh --bench
-	$(call build,dev,showcase bare_epoll)
-	@python3 bench/http/run.py --showcase build/dev/examples/showcase --bare build/dev/bench/bare_epoll --write
+	$(call build,dev,showcase bare_epoll bare_io_uring)
+	@python3 bench/http/run.py --showcase build/dev/examples/showcase --bare build/dev/bench/bare_epoll \
+	    --io-uring build/dev/bench/bare_io_uring --write
 
 bench-router: ## measure the router beside Gin's; writes docs/performance.md
 	@tools/install-deps.sh --bench --bench-peers

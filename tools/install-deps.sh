@@ -24,7 +24,7 @@ for argument in "$@"; do
     case "$argument" in
         --clang) packages+=(clang-19) ;;
         --format) packages+=(clang-format-19 git) ;;
-        --bench) packages+=(libbenchmark-dev wrk) ;;
+        --bench) packages+=(libbenchmark-dev liburing-dev wrk) ;;
         --bench-peers)
             optional+=(erlang-base libcaf-dev)
             command -v go >/dev/null || optional+=(golang-go)

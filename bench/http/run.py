@@ -225,6 +225,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="Compares the showcase's /ping with bare_epoll's.")
     parser.add_argument("--showcase", required=True, type=pathlib.Path)
     parser.add_argument("--bare", required=True, type=pathlib.Path)
+    parser.add_argument("--io-uring", type=pathlib.Path, help="bare_io_uring, for its rows (left out where it was not built)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement")
     parser.add_argument("--connections", type=int, default=64)
@@ -253,6 +254,10 @@ def main():
     rows = [Row("bare_epoll", "bare_epoll", options.bare, {}),
             Row("showcase_log_off", "showcase, no access log", showcase, {"GENEVER_LOG": "off"}),
             Row("showcase_log_info", "showcase, access log to /dev/null", showcase, {"GENEVER_LOG": "info"})]
+    if options.io_uring and os.access(options.io_uring, os.X_OK):
+        rows += [Row(f"io_uring_{way}", title, options.io_uring.resolve(), {"BARE_IO": way})
+                 for way, title in (("poll", "bare, io_uring as the poller"), ("send", "bare, the same and sends together"),
+                                    ("all", "bare, io_uring receives and sends"))]
     facts = machine_for_http(options)
     try:
         size = check_alike(rows, options.server_core)
