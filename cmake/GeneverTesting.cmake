@@ -9,6 +9,23 @@ function(genever_discover_tests target prefix)
         PROPERTIES TIMEOUT ${GENEVER_TEST_TIMEOUT})
 endfunction()
 
+# genever_frames_in_cells(target prefix filter)
+#
+# In a sanitizer's build, the tests that match the filter once more, with the frames where they lie in all other builds: small ones
+# behind their processes, in the same cells.
+function(genever_frames_in_cells target prefix filter)
+    if(NOT GENEVER_BUILD_TESTS OR NOT GENEVER_SANITIZE)
+        return()
+    endif()
+    gtest_discover_tests(
+        ${target}
+        TEST_FILTER "${filter}"
+        TEST_PREFIX ${prefix}.in_cells.
+        TEST_LIST ${target}_in_cells
+        DISCOVERY_TIMEOUT 60
+        PROPERTIES TIMEOUT ${GENEVER_TEST_TIMEOUT} ENVIRONMENT GENEVER_FRAMES_IN_CELLS=1)
+endfunction()
+
 # genever_must_not_compile(name file.cpp "regex of the expected message" [option...])
 #
 # Registers the test must_not_compile.NAME: compiling the file (syntax and templates only) must fail, and the compiler's
