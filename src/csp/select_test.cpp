@@ -303,7 +303,7 @@ TEST(Select, IsUniformAmongAThousand) {
             for (const int taken : quarters) EXPECT_NEAR(taken, trials / 4, 240); // deviation 39: six of them
             EXPECT_NEAR(first, trials / 100, 54);                                 // deviation 8.9
         },
-        5); // each takes a tenth of a second, a hundred times as long under a sanitizer
+        5); // each takes a fifth of a second, ten times as long under a sanitizer
 }
 
 TEST(Select, IsUniformAmongThreeAndAmongTheReadyOnesOfMany) {
