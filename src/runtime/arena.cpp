@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t least_regions = 8; // below this a service is not worth starting
 constexpr unsigned batch = 64;
+constexpr std::size_t always_kept = 2; // empty regions, and one in eight
 
 } // namespace
 
@@ -118,6 +119,7 @@ bool cell_arena::fill_from(std::size_t index, thread_cells& c) {
         process* p = r.free;
         r.free = p->next_ready;
         --r.free_count;
+        --free_;
         c.push(p);
     }
     return true;
@@ -160,38 +162,56 @@ void cell_arena::put_back(process* p) noexcept {
     r.token_floor = std::max<std::uint64_t>(r.token_floor, p->token);
     p->next_ready = r.free;
     r.free = p;
+    ++free_;
     if (++r.free_count == r.carved) ++empty_;
     lowest_ = std::min(lowest_, index);
 }
 
+void cell_arena::hand_over(thread_cells& c, unsigned keep) noexcept {
+    spin_guard g{lock_};
+    while (c.size > keep) put_back(c.pop());
+}
+
 void cell_arena::spill(thread_cells& c, unsigned keep) noexcept {
-    bool enough;
-    {
-        spin_guard g{lock_};
-        while (c.size > keep) put_back(c.pop());
-        // Some stay, so that a program whose number of processes swings does not fault its memory in each time.
-        enough = empty_ > 2 + backed_ / 8;
-    }
-    if (enough) [[unlikely]]
+    hand_over(c, keep);
+    if (enough_empty()) [[unlikely]]
         return_memory();
 }
 
+bool cell_arena::tidy() noexcept {
+    auto* c = static_cast<thread_cells*>(current_cells);
+    // As much is free as would do, were it not scattered.
+    if (c && c->size != 0 && free_.load(std::memory_order_relaxed) > kept_regions() * cells_per_region)
+        hand_over(*c, 0);
+    return enough_empty() && return_memory();
+}
+
+// Some stay, so that a program whose number of processes swings does not fault its memory in each time.
+std::size_t cell_arena::kept_regions() const noexcept {
+    return always_kept + backed_.load(std::memory_order_relaxed) / 8;
+}
+
+bool cell_arena::enough_empty() const noexcept {
+    return empty_.load(std::memory_order_relaxed) > kept_regions();
+}
+
 // Gives the uppermost empty region back to the system. The system call is made without the lock.
-void cell_arena::return_memory() noexcept {
+bool cell_arena::return_memory() noexcept {
     std::size_t index;
     std::uint32_t cells;
     {
         spin_guard g{lock_};
-        if (empty_ <= 2 + backed_ / 8) return;
+        if (!enough_empty()) return false;
         index = (used_.load(std::memory_order_relaxed) - 1) / cells_per_region;
         for (;; --index) {
-            if (index == 0) return; // the first one has no huge page, and is small
+            if (index == 0) return false; // the first one has no huge page, and is small
             const region& r = regions_[index];
             if (!r.returning && r.carved != 0 && r.free_count == r.carved) break;
         }
         region& r = regions_[index];
         r.returning = true;
         r.free = nullptr;
+        free_ -= r.free_count;
         r.free_count = 0;
         cells = r.carved.exchange(0, std::memory_order_relaxed);
         --empty_;
@@ -206,6 +226,7 @@ void cell_arena::return_memory() noexcept {
     spin_guard g{lock_};
     regions_[index].returning = false;
     lowest_ = std::min(lowest_, index);
+    return true;
 }
 
 std::size_t cell_arena::backed() noexcept {

@@ -21,7 +21,8 @@ namespace genever::detail {
 
 /// One range for the whole program, so that a pid leads to its cell from any thread without asking which runtime it
 /// belongs to. Threads keep some free cells each and trade them in batches. Cells come from the lowest region that has
-/// any, so that after a peak the upper ones empty and are returned.
+/// any, so that after a peak the upper ones empty and are returned: by the threads that trade, one at a time, and by the workers
+/// before they sleep, so that all are also when nothing happens any more.
 class cell_arena {
 public:
     constexpr cell_arena() noexcept = default;
@@ -31,6 +32,9 @@ public:
     /// all are in use.
     process* take();
     void give(process* p) noexcept;
+    /// For a thread that has nothing else to do: hands the free cells that it keeps over to the others, since each of them
+    /// keeps a region from being empty, and returns a region if enough are. True when it has returned one: there may be more.
+    bool tidy() noexcept;
 
     /// The cell of a slot; null when that slot has never been in use.
     process* at(std::uint32_t slot) noexcept {
@@ -86,16 +90,21 @@ private:
     bool fill_from(std::size_t index, thread_cells& c);
     bool carve(std::size_t index, thread_cells& c);
     void spill(thread_cells& c, unsigned keep) noexcept;
+    void hand_over(thread_cells& c, unsigned keep) noexcept;
     void put_back(process* p) noexcept;
-    void return_memory() noexcept;
+    std::size_t kept_regions() const noexcept;
+    bool enough_empty() const noexcept;
+    bool return_memory() noexcept;
 
     char* base_ = nullptr; // written once, before used_ is first more than 0
     std::size_t reserved_ = 0;
     std::atomic<std::uint32_t> used_{0};
     spinlock lock_;          // guards what follows, and the growth of used_
     std::size_t lowest_ = 0; // no region below it has a cell to give
-    std::size_t backed_ = 0; // regions
-    std::size_t empty_ = 0;  // of those, the ones without a cell in use
+    // Written under the lock; `tidy` looks without it, and is content with what was.
+    std::atomic<std::size_t> backed_{0}; // regions
+    std::atomic<std::size_t> empty_{0};  // of those, the ones without a cell in use
+    std::atomic<std::size_t> free_{0};   // cells, without those that threads keep
     std::array<region, most_regions> regions_{};
 };
 

@@ -158,7 +158,7 @@ void runtime_core::work(thread_state& t) {
         process* p = next(t);
         if (!p) p = steal(t);
         if (!p) {
-            sleep(t);
+            if (!the_cells.tidy()) sleep(t); // else look first whether there is work
             continue;
         }
         stop_searching(t);
