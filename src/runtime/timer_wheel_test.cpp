@@ -53,6 +53,27 @@ TEST(TimerWheel, RoundsUpToItsTick) {
     EXPECT_FALSE(t.armed);
 }
 
+TEST(TimerWheel, CountsHowLateBeyondTheirTicksTimersFired) {
+    timers all;
+    timer_wheel w{16};
+    all.add(w, 65'536);
+    all.add(w, 100'000); // its tick ends at 131,072
+    all.add(w, 1'000'000'000);
+    w.remove(all.add(w, 65'536));
+    w.expire(65'536);
+    EXPECT_EQ(w.count().fired, 1U);
+    EXPECT_EQ(w.count().late_in_all, 0);
+    w.expire(131'072 + 7'000);
+    EXPECT_EQ(w.count().latest, 7'000);
+    w.expire(1'000'000'000 - 1);
+    EXPECT_EQ(w.count().fired, 2U);
+    w.expire(1'000'013'824); // that is its tick, the 15,259th
+    EXPECT_EQ(w.count().fired, 3U);
+    EXPECT_EQ(w.count().late_in_all, 7'000 + 1'000'013'824 - 15'259 * 65'536LL);
+    EXPECT_EQ(w.count().latest, 7'000);
+    EXPECT_EQ(w.count().armed, 0U);
+}
+
 TEST(TimerWheel, AcceptsDeadlinesInThePastAndAtTheEndOfTime) {
     timers all;
     timer_wheel w{16};
