@@ -24,7 +24,7 @@ class Goal:
 
 
 def goals(results):
-    return [*per_cpu_second(results), *overload(results), *storm(results), *heavy_storm(results), *hogs(results),
+    return [*per_cpu_second(results), *overload(results), *storm(results), *heavy_storm(results), *hogs(results), *arriving_hogs(results),
             *idle(results), *memory(results)]
 
 
@@ -122,6 +122,18 @@ def hogs(results):
             yield unmeasured(what, wanted)
             continue
         yield Goal(what, wanted, f"{number(found)} ms", found <= 5, peers_figures(results, "hogs", cell, "p99_ms", " ms"))
+
+
+def arriving_hogs(results):
+    for how in ("burn", "block"):
+        cell = f"20 a second {how}"
+        what, wanted = f"among 20 new hogs a second that {how} for 0.4 s, two workers: p99 of `/ping`", "≤ 5 ms"
+        found = results.median("arriving hogs", cell, "genever", "p99_ms")
+        if not known(found):
+            yield unmeasured(what, wanted)
+            continue
+        yield Goal(what, wanted, f"{number(found)} ms", found <= 5,
+                   peers_figures(results, "arriving hogs", cell, "p99_ms", " ms"))
 
 
 def idle(results):

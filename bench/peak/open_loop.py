@@ -1,4 +1,4 @@
-"""The scenarios of open loops: open loop, overload, hogs, slow clients, soak."""
+"""The scenarios of open loops: open loop, overload, hogs, arriving hogs, slow clients, soak."""
 
 import contextlib
 import http.client
@@ -237,6 +237,65 @@ class Hogs(Scenario):
         return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
                 "failed": sum(shot.status != 200 for shot in shots), **answers,
                 "resident_mib": memory.most() / MIB}, {"latency_ms": curve(ms)}
+
+
+class ArrivingHogs(Scenario):
+    key, title = "arriving hogs", "Arriving hogs"
+    RATE, HOGS_RATE, HOG_MS, PATIENCE, CORES = 500, 20, 400, 5.0, 2
+    CELLS = {"20 a second burn": "burn", "20 a second block": "block"}
+    about = (f"New hogs keep coming, so that the time until one is found counts as well: {HOGS_RATE} requests a second, each of "
+             f"which keeps its thread for {HOG_MS / 1e3:g} s, by computing (`burn`: of CPU time) or by a call that blocks (`block`), "
+             f"on a server of {CORES} workers on {CORES} cores, which the load shares; `/ping` {RATE} times a second, in the calm before and then "
+             f"among them. With a core for each, {HOGS_RATE * HOG_MS // 1000} of them would be under way at once. Those that burn want "
+             f"{HOGS_RATE * HOG_MS / 1e3:g} s of CPU a second and there are {CORES}: an overload of {HOGS_RATE * HOG_MS // 1000 // CORES} "
+             "times by the hogs alone: no stack can serve them as fast as they come. It may refuse hogs, or serve "
+             f"them late; their clients give up after {PATIENCE:g} s. As many hogs come as the measurement has seconds for, and no more.")
+    figures = (Figure("calm_p99_ms", "/ping before: p99, ms", "less"), Figure("p50_ms", "among them: p50, ms", "less"),
+               Figure("p99_ms", "p99, ms", "less"), Figure("max_ms", "max, ms", "less"), Figure("failed", "failed", "less"),
+               Figure("hogs", "hogs offered"), Figure("hogs_served", "hogs served"), Figure("hogs_refused", "hogs refused"),
+               Figure("hogs_given_up", "hogs given up"), Figure("at_once", "hogs at once, at most"),
+               Figure("calm_max_ms", "/ping before: max, ms", "less"), Figure("calm_p50_ms", "/ping before: p50, ms", "less"),
+               Figure("lag_ms", "generator late, p99, ms"), Figure("resident_mib", "resident at most, MiB", "less"))
+
+    def cells(self, bench):
+        return list(self.CELLS)[:1] if bench.quick else list(self.CELLS)
+
+    def measure(self, bench, stack, cell):
+        seconds = bench.seconds + 2
+        path = f"/hog?ms={self.HOG_MS}&how={self.CELLS[cell]}"
+        with serving(bench, stack, workers=self.CORES) as server, MemoryWatch(server) as memory:
+            attack(bench, server, [("GET", "/ping")], self.RATE, 0.5)
+            calm = attack(bench, server, [("GET", "/ping")], self.RATE, bench.seconds, timeout=10)
+            hogs = Attack(bench, server.port, [("GET", path)], self.HOGS_RATE, seconds, timeout=self.PATIENCE)
+            pings = None
+            try:
+                time.sleep(0.3)
+                pings = Attack(bench, server.port, [("GET", "/ping")], self.RATE, seconds - 0.5, timeout=10)
+                shots, hog_shots = pings.shots(), hogs.shots()
+            finally:
+                hogs.kill()
+                if pings:
+                    pings.kill()
+            if not server.runs():
+                raise Invalid(f"{stack.title}: has ended with {server.process.returncode}: {server.tail()}")
+        return {**quantiles(latencies(calm), calm_p50_ms=0.5, calm_p99_ms=0.99, calm_max_ms=1),
+                **quantiles(latencies(shots), p50_ms=0.5, p99_ms=0.99, max_ms=1),
+                "failed": sum(shot.status != 200 for shot in [*calm, *shots]),
+                **fates(hog_shots), "lag_ms": lag_p99(shots), "resident_mib": memory.most() / MIB}, {
+                    "latency_ms": curve(latencies(shots))}
+
+
+def fates(hogs):
+    """What has become of them, and how many were under way at once; those that were refused are not counted among these."""
+    served = sum(hog.status == 200 for hog in hogs)
+    taken = [hog for hog in hogs if hog.status not in (429, 503)]
+    changes = sorted([(hog.sent, 1) for hog in taken] + [(hog.end, -1) for hog in taken])
+    at_once = most = 0
+    for _, change in changes:
+        at_once += change
+        most = max(most, at_once)
+    return {"hogs": len(hogs), "hogs_served": served, "hogs_refused": len(hogs) - len(taken),
+            "hogs_given_up": len(taken) - served, "at_once": most}
 
 
 class SlowClients(Scenario):

@@ -182,6 +182,8 @@ def made_up(better=True):
                                          "storm": [[0.1, 1], [0.2, 0]]}
     for cell in ("burn", "block"):
         add("hogs", cell, {"p99_ms": 2.0 if better else 9.0}, {"p99_ms": 200.0}, {"p99_ms": 3.0})
+    for cell in open_loop.ArrivingHogs.CELLS:
+        add("arriving hogs", cell, {"p99_ms": 2.0 if better else 9.0}, {"p99_ms": 200.0}, {"p99_ms": 3.0})
     add("idle", "10,000 connections", {"bytes": 900 if better else 9_000}, {"bytes": 20_000}, {"bytes": 11_000})
     return results
 
@@ -257,6 +259,14 @@ class Balanced(html.parser.HTMLParser):
 
     def handle_data(self, data):
         (self.raw if self.open[-1:] == ["script"] else self.text).append(data)
+
+
+class Fates(unittest.TestCase):
+    def test_each_hog_is_served_refused_or_given_up_and_those_refused_were_never_under_way(self):
+        hogs = [load.Shot(0, 0, 4, 200, "/hog", ""), load.Shot(1, 1, 6, 0, "/hog", "timeout"),
+                load.Shot(2, 2, 2.1, 503, "/hog", ""), load.Shot(3, 3, 5, 200, "/hog", ""), load.Shot(4, 4, 7, 500, "/hog", "")]
+        self.assertEqual(open_loop.fates(hogs), {"hogs": 5, "hogs_served": 2, "hogs_refused": 1, "hogs_given_up": 2, "at_once": 3})
+        self.assertEqual(open_loop.fates([])["at_once"], 0)
 
 
 class Report(unittest.TestCase):
@@ -349,6 +359,9 @@ class Choice(unittest.TestCase):
         self.assertIn(goals.PING, run.Steady().cells(AnyBench))
         for cell in goals.STORMS:
             self.assertIn(cell, run.CrashStorm().cells(AnyBench))
+        results = made_up()
+        for scenario in (run.Hogs(), run.ArrivingHogs()):
+            self.assertEqual(results.cells(scenario.key), scenario.cells(AnyBench))
 
     def test_the_readme_is_written_between_its_markers_only(self):
         with tempfile.TemporaryDirectory() as folder:

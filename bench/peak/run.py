@@ -25,7 +25,7 @@ from measuring import ROOT, Invalid, Skipped, machine, output_of, say, write_doc
 from alike import check_alike  # noqa: E402
 from closed_loop import Churn, Idle, Steady  # noqa: E402
 from goals import PING, goals  # noqa: E402
-from open_loop import Hogs, OpenLoop, Overload, SlowClients, Soak  # noqa: E402
+from open_loop import ArrivingHogs, Hogs, OpenLoop, Overload, SlowClients, Soak  # noqa: E402
 from plots import headline_plots  # noqa: E402
 from report import as_json, markdown, page, readme  # noqa: E402
 from results import Results  # noqa: E402
@@ -33,7 +33,8 @@ from stacks import BUILT, all_stacks, build_go  # noqa: E402
 from storms import CrashStorm, StateCrash  # noqa: E402
 
 LOAD = ROOT / "bench" / "peak" / "load"
-SCENARIOS = [Steady(), OpenLoop(), Overload(), CrashStorm(), StateCrash(), Hogs(), SlowClients(), Churn(), Idle(), Soak()]
+SCENARIOS = [Steady(), OpenLoop(), Overload(), CrashStorm(), StateCrash(), Hogs(), ArrivingHogs(), SlowClients(), Churn(), Idle(),
+             Soak()]
 
 
 class Bench:
