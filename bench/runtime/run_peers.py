@@ -53,6 +53,7 @@ BUDGETS = {("spawn_finish", 1): 60, ("ping_pong", 1): 80, ("call_round_trip", 1)
 BYTES_BUDGET = 256
 GOALS = {"go": 3, "erlang": 5}  # at least so many times Genever's figure
 LATENESS_GOAL_MS = 5
+TEN_MILLION_GOAL_GB, TEN_MILLION_GOAL_NS = 3, 200
 BYTES_GOAL = 10
 COLOURS = {"go": "#0a7ea4", "erlang": "#a90533", "caf": "#c98a1b"}
 
@@ -278,7 +279,38 @@ def notes(stacks, samples):
     return found
 
 
-def ten_million_lines(tens):
+def missing_rows(stacks, rows):
+    """Why a stack has no figure in a row, one line for each."""
+    lines = []
+    for stack in stacks:
+        reasons = {}
+        for row in dict.fromkeys(row for row, _ in rows):
+            if row in stack.lacks:
+                reasons.setdefault(stack.lacks[row], []).append(f"`{row}`")
+        if reasons:
+            lines.append(f"{stack.title} has no " + "; ".join(f"{', '.join(of)}: {why}" for why, of in reasons.items()) + ".")
+    return lines
+
+
+def ten_million_goal(tens, samples):
+    """The goal for ten million parked processes, and what of it was met."""
+    def verdict(value, goal):
+        return "met" if value <= goal else "missed"
+
+    size = statistics.median(t["bytes_parked"] * t["processes"] for t in tens) / 1e9
+    first, again = (statistics.median(t[name] for t in tens) for name in ("spawn_ns", "again_spawn_ns"))
+    text = (f"The goal is 10,000,000 parked processes within {TEN_MILLION_GOAL_GB} GB, created at {TEN_MILLION_GOAL_NS} ns each or "
+            f"less. The memory: {size:.1f} GB, {verdict(size, TEN_MILLION_GOAL_GB)}. Creating them: {number(first)} ns in memory that the "
+            f"program never had, {verdict(first, TEN_MILLION_GOAL_NS)}; {number(again)} ns where it had it before, "
+            f"{verdict(again, TEN_MILLION_GOAL_NS)}.")
+    million = series(samples, "genever", "spawn_park", 1, "ns")
+    if million:
+        one = statistics.median(million)
+        text += f" A million in a fresh program (`spawn_park`): {number(one)} ns, {verdict(one, TEN_MILLION_GOAL_NS)}."
+    return ["", text]
+
+
+def ten_million_lines(tens, samples):
     if not tens:
         return []
 
@@ -302,6 +334,7 @@ def ten_million_lines(tens):
         f"{of('again_spawn_ns')} ns a process to start, {of('again_wake_ns')} to wake, {of('again_end_ns')} to end. (Those "
         "that are woken run while the others are still being sent to: whoever sends ten million messages in a row is "
         "a hog, and its worker gets another thread.)",
+        *ten_million_goal(tens, samples),
     ]
 
 
@@ -331,13 +364,14 @@ def report(stacks, skipped, rows, samples, tens, late, facts, options):
               f"Nanoseconds an operation (last rows: bytes): median (min–max) of {options.rounds} interleaved rounds "
               f"of {options.seconds} s after a warm-up, every result checked; in front of a peer's, how many times "
               f"Genever's median it is (↓: below the goal). Measured {facts['date']}."]
-    lines += ten_million_lines(tens)
+    lines += ten_million_lines(tens, samples)
     lines += lateness_lines(late)
     lines += ["", "- Command: `make bench-peers`" +
               (f" (here with `{shlex.join(options.said)}`)" if options.said else "") + ".",
               f"- Machine: {facts['cpu']}, {facts['cores']} cores, {facts['kernel']}.",
               f"- Versions: {'; '.join(said)}."]
     lines += [f"- {note}" for note in notes(stacks, samples)]
+    lines += [f"- {line}" for line in missing_rows(stacks, rows)]
     lines += [f"- {title} is missing: {why}." for title, why in skipped]
     lines.append(f"- Disturbance: other work took at most {worst:.1%} of the cores in any measurement.")
     lines += [f"- {miss}" for miss in misses] or ["- Every budget is kept, every goal reached."]
