@@ -51,6 +51,10 @@ std::size_t resident() {
 struct memory {
     std::size_t of_processes = stats().process_memory;
     std::size_t in_all = resident();
+
+    bool is_about(const memory& before) const {
+        return of_processes <= before.of_processes + kept && in_all <= before.in_all + kept;
+    }
 };
 
 /// Starts as many processes as there is room for in `all`; returns what there is when each waits for a message.
@@ -66,9 +70,9 @@ task<memory> start_all(std::vector<pid>& all) {
     co_return memory{};
 }
 
-/// Wakes them, in the order of `all`; returns what there is when the last one has gone, and the workers have had a moment
-/// without work, at the latest when there should be `enough`.
-task<memory> end_all(const std::vector<pid>& all, std::size_t enough) {
+/// Wakes them, in the order of `all`; returns what there is when the last one has gone and the workers have had nothing to
+/// do for a while: until it is what there was `before`, or for many times as long as it should take.
+task<memory> end_all(const std::vector<pid>& all, const memory& before) {
     const std::size_t others = stats().processes - all.size();
     std::size_t reached = 0;
     for (const pid p : all) {
@@ -77,7 +81,7 @@ task<memory> end_all(const std::vector<pid>& all, std::size_t enough) {
     }
     EXPECT_EQ(reached, all.size());
     while (stats().processes > others) co_await sleep_for(1ms);
-    for (int i = 0; i < 5'000 && stats().process_memory > enough; ++i) co_await sleep_for(1ms);
+    for (int i = 0; i < 2'000 && !memory{}.is_about(before); ++i) co_await sleep_for(1ms);
     co_return memory{};
 }
 
@@ -102,7 +106,7 @@ TEST(ProcessMemory, IsGivenBackWhenTheProcessesHaveEndedAndTakenAgain) {
                     if (round == 1) first_peak = parked.of_processes;
                     EXPECT_LE(parked.of_processes, first_peak + region) << which;
                     if (shuffled) std::ranges::shuffle(all, std::mt19937_64{static_cast<unsigned>(round)});
-                    const memory ended = co_await end_all(all, kept / 2);
+                    const memory ended = co_await end_all(all, before);
                     EXPECT_LE(ended.of_processes, before.of_processes + kept) << which;
                     EXPECT_LE(ended.in_all, before.in_all + kept) << which;
                 }
