@@ -5,7 +5,6 @@ import http.client
 import pathlib
 import socket
 import sys
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -163,79 +162,31 @@ class Overload(Scenario):
         return limit
 
 
-class ArrivingHogs:
-    """Requests that each keep a thread for a while, sent at a constant rate, each over a connection of its own, from its start
-    until it is closed, whatever becomes of those before. At most `most`."""
-
-    def __init__(self, port, path, rate, most):
-        self._target = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-        self._port, self._rate, self._most = port, rate, most
-        self._sockets, self._end = [], threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-        for hog in self._sockets:
-            hog.close()
-
-    def _run(self):
-        due = time.monotonic()
-        while len(self._sockets) < self._most and not self._end.wait(max(0.0, due - time.monotonic())):
-            hog = socket.create_connection(("127.0.0.1", self._port), timeout=5)
-            hog.sendall(self._target)
-            hog.setblocking(False)
-            self._sockets.append(hog)
-            due += 1 / self._rate
-
-    def answers(self):
-        """So far: how many were sent, served, and turned away."""
-        codes = []
-        for hog in list(self._sockets):
-            with contextlib.suppress(BlockingIOError, OSError):
-                codes.append(hog.recv(64, socket.MSG_PEEK)[9:12])
-        return {"hogs": len(self._sockets), "hogs_served": codes.count(b"200"),
-                "hogs_refused": codes.count(b"503") + codes.count(b"429")}
-
-
 class Hogs(Scenario):
     key, title = "hogs", "Hogs"
-    about = ("Requests that keep their thread, by computing (`burn`) or by a call that blocks (`block`), on a "
-             "server of one worker on one core: 8 for 5 seconds each; and, so that the time in which they are noticed counts, "
-             "20 new ones a second of 0.4 seconds each, which is eight times what the core can compute. "
-             "`/ping` meanwhile, 500 times a second. While 8 of them compute, a "
-             "ninth of the core is what fairness has to give. A server may turn hogs away.")
+    about = ("8 requests that keep their thread for 5 seconds each, by computing (`burn`) or by a call that blocks (`block`), on a "
+             "server of one worker on one core; `/ping` meanwhile, 500 times a second. While 8 of them compute, a "
+             "ninth of the core is what fairness has to give.")
     figures = (Figure("p50_ms", "/ping: p50, ms", "less"), Figure("p99_ms", "p99, ms", "less"),
                Figure("max_ms", "max, ms", "less"), Figure("failed", "failed", "less"),
-               Figure("hogs", "hogs sent"), Figure("hogs_served", "served by the end"), Figure("hogs_refused", "turned away"),
                Figure("resident_mib", "resident at most, MiB", "less"))
     RATE, HOGS = 500, 8
-    ARRIVING, ARRIVING_MS = 20, 400
 
     def cells(self, bench):
-        return ["burn", "block", f"burn, {self.ARRIVING} a second", f"block, {self.ARRIVING} a second"]
+        return ["burn", "block"]
 
     def measure(self, bench, stack, cell):
-        how, _, arriving = cell.partition(", ")
-        seconds = min(4.0, bench.seconds + 1)
-        with serving(bench, stack) as server, MemoryWatch(server) as memory:
+        with serving(bench, stack) as server, MemoryWatch(server) as memory, contextlib.ExitStack() as hogs:
             attack(bench, server, [("GET", "/ping")], self.RATE, 0.5)
-            if arriving:
-                hogs = ArrivingHogs(server.port, f"/hog?ms={self.ARRIVING_MS}&how={how}", self.ARRIVING,
-                                    round(self.ARRIVING * (seconds + 5)))
-            else: # all at once
-                hogs = ArrivingHogs(server.port, f"/hog?ms=5000&how={how}", 1000, self.HOGS)
-            with hogs:
-                time.sleep(0.3)
-                shots = attack(bench, server, [("GET", "/ping")], self.RATE, seconds, timeout=10)
-                answers = hogs.answers()
+            for _ in range(self.HOGS):
+                hog = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+                hogs.enter_context(hog)
+                hog.sendall(f"GET /hog?ms=5000&how={cell} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            time.sleep(0.3)
+            shots = attack(bench, server, [("GET", "/ping")], self.RATE, min(4.0, bench.seconds + 1), timeout=10)
         ms = latencies(shots)
         return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
-                "failed": sum(shot.status != 200 for shot in shots), **answers,
+                "failed": sum(shot.status != 200 for shot in shots),
                 "resident_mib": memory.most() / MIB}, {"latency_ms": curve(ms)}
 
 
