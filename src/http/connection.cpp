@@ -113,7 +113,8 @@ bool connection::may_keep_alive(bool head_in_use) {
 void connection::begin_request() noexcept {
     class_ = nullptr;
     refused_ = refusal::none;
-    asked_at_ = {};
+    waits_for_ = nullptr;
+    may_wait_ = false;
     response_.clear();
     body_.clear();
     body_asked_ = !request_.expect_continue;
@@ -153,6 +154,7 @@ task<connection::after> connection::serve() {
             } else if (!w.draining()) { // nothing of a request has come
                 // What came before this came while its predecessor was handled, and has waited for that one.
                 handled_at_ = client_.idle_since = now();
+                queued_ = {};
                 until = client_.idle_since + std::min(warm_time, client_.idle_patience());
             } else { // one more request, but no longer; what has come by then is still answered
                 gone = last_look;
@@ -190,12 +192,13 @@ task<connection::after> connection::serve() {
         try {
             may_wait_ = true;
             task<> handling = options_.handler(*this);
-            while (asks_again_) {
-                const bool sent = co_await wait_to_ask_again();
-                if (!sent) co_return after::end;
-                handling = options_.handler(*this);
-            }
             may_wait_ = false;
+            if (waits_for_) {
+                handling = {};
+                const bool here = co_await wait_for_a_place();
+                if (!here) co_return after::end;
+                if (refused_ == refusal::none) handling = options_.handler(*this); // it is admitted
+            }
             if (!handling.empty()) {
                 // It may wait for long: what is ready for the client goes first.
                 if (!out_.empty() && !flush_now()) {
@@ -203,11 +206,12 @@ task<connection::after> connection::serve() {
                     if (!sent) co_return after::end;
                     handled_at_ = now(); // it begins now
                 }
-                if (!class_) handled_at_ = now(); // it will be admitted further in
+                const time_point began = class_ ? handled_at_ : now(); // else it will be admitted further in
                 client_slow_ = false;
                 const gone_when gone =
                     options_.half_closed_clients ? gone_when::broken : gone_when::half_closed;
-                finished = co_await for_peer(stream_.io(), gone, handler_deadline(), std::move(handling));
+                finished =
+                    co_await for_peer(stream_.io(), gone, handler_deadline(began), std::move(handling));
                 handled_at_ = now();
                 // What was destroyed for its deadline took at least so long.
                 const bool known = finished || finished.error() == work_ended::timeout;
@@ -256,7 +260,7 @@ task<connection::after> connection::serve() {
         }
         end_request();
         if (close_) break;
-        if (!in_.empty()) handled_at_ = now(); // the next one has been waiting for this one
+        if (!in_.empty() || !drained_) handled_at_ = now(); // the next one has been waiting for this one
     }
     if (!out_.empty() && !flush_now()) {
         const bool sent = co_await flush();
@@ -270,45 +274,56 @@ task<connection::after> connection::serve() {
 
 // Decided before anything is done for the request; by the rules of a class that somebody further in knows better, again.
 bool connection::admit(traffic_class& c) {
-    if (refused_ != refusal::none || asks_again_) return false;
+    if (refused_ != refusal::none || waits_for_) return false;
     if (class_ == &c || head_sent_) return true;
     const bool again = class_ != nullptr;
-    class_ = &c;
     permit_.give_back();
     const time_point time = now();
     // What has come while its predecessor was handled has waited for that one, not for the server; it is judged as that one was.
     const time_point since =
         std::max({stream_.io().readable_since(), client_.presence.accepted_at(), came_at_});
-    const bool measured = !again && since > handled_at_;
-    if (measured) queued_ = time - since;
-    handled_at_ = time;
+    measured_ = !again && since > handled_at_;
+    if (measured_) queued_ = time - since;
+    handled_at_ = asked_at_ = time;
     if (std::exchange(fresh_turn_, false)) turn_began_ = time;
+    return ask(c, may_wait_ && !again);
+}
+
+// Now, which is `handled_at_`.
+bool connection::ask(traffic_class& c, bool may_wait) {
+    class_ = &c;
     const admission_control::asker a{.client = client_.presence.client(),
                                      .waited = queued_,
-                                     .measured = measured,
+                                     .measured = std::exchange(measured_, false),
                                      .in_reserve = client_.in_reserve(),
-                                     .may_wait = may_wait_ && !again,
-                                     .asking = asked_at_ == time_point{} ? duration{} : time - asked_at_};
-    const std::optional<refusal> why = server_.admission.admit(c, a, time, permit_);
-    asks_again_ = !why;
+                                     .may_wait = may_wait,
+                                     .asking = handled_at_ - asked_at_};
+    const std::optional<refusal> why = server_.admission.admit(c, a, handled_at_, permit_);
+    waits_for_ = why ? nullptr : &c;
     refused_ = why.value_or(refusal::none);
     return why == refusal::none;
 }
 
-// The handler's class may have a place for the request in a moment. False: the client is gone.
-task<bool> connection::wait_to_ask_again() {
-    if (asked_at_ == time_point{}) asked_at_ = handled_at_;
+// Until the class has a place for the request, or it is refused. False: the client is gone.
+task<bool> connection::wait_for_a_place() {
+    traffic_class& c = *waits_for_;
     bool sent = out_.empty() || flush_now(); // the client has waited for it long enough
     if (!sent) sent = co_await flush();
     if (!sent) co_return false;
     {
-        const admission_control::waiting w{server_.admission};
-        co_await sleep_for(admission_control::ask_again_after);
+        const admission_control::waiting w{c};
+        while (waits_for_) {
+            co_await sleep_for(admission_control::ask_again_after);
+            if (stream_.io().hung_up() && !options_.half_closed_clients) {
+                server_.admission.count(refusal::client_gone);
+                co_return false;
+            }
+            handled_at_ = now();
+            ask(c, true);
+        }
     }
-    class_ = nullptr;
-    asks_again_ = false;
+    response_.clear(); // what the handler has made before it asked
     fresh_turn_ = true;
-    handled_at_ = now(); // it has come before this
     co_return true;
 }
 
@@ -317,10 +332,10 @@ bool connection::had_its_turn() const noexcept {
     return !fresh_turn_ && handled_at_ - turn_began_ > longest_turn;
 }
 
-time_point connection::handler_deadline() const noexcept {
+time_point connection::handler_deadline(time_point began) const noexcept {
     const duration limit = class_ && class_->settings.handler_timeout ? *class_->settings.handler_timeout
                                                                       : options_.handler_timeout;
-    return later(handled_at_, limit);
+    return later(began, limit);
 }
 
 // Tells that the request was not admitted. Whether the connection goes on.

@@ -65,8 +65,9 @@ private:
     // The handler.
     void replace_response(int status, std::string_view body);
     bool had_its_turn() const noexcept;
-    time_point handler_deadline() const noexcept;
-    task<bool> wait_to_ask_again();
+    time_point handler_deadline(time_point began) const noexcept;
+    task<bool> wait_for_a_place();
+    bool ask(traffic_class& c, bool may_wait);
     bool append_refusal();
     bool answer_timeout();
 
@@ -109,14 +110,15 @@ private:
     const traffic_class* class_ = nullptr; // of the request that was admitted; null: it did not ask
     // When the last request began to be handled, or when what was waited for after that came.
     time_point handled_at_;
-    time_point turn_began_{};  // when the first of those that came together did
-    time_point came_at_{};     // when the next one was there, where others had their turn before it
-    duration queued_{};        // how long the last whose wait could be measured had waited for the server
-    time_point asked_at_{};    // when the request that asks again asked first
-    bool may_wait_ = false;    // the handler has been called, and has done nothing yet
-    bool asks_again_ = false;  // it was told to
-    bool fresh_turn_ = true;   // others have had their turn since the last one
-    bool client_slow_ = false; // the handler has waited for its client
+    time_point turn_began_{}; // when the first of those that came together did
+    time_point came_at_{};    // when the next one was there, where others had their turn before it
+    duration queued_{};       // how long the last whose wait could be measured had waited for the server
+    traffic_class* waits_for_ = nullptr; // the class that may have a place in a moment
+    time_point asked_at_{};              // when it was asked first
+    bool may_wait_ = false;              // the handler has been called, and has done nothing yet
+    bool measured_ = false;              // that is the present one's
+    bool fresh_turn_ = true;             // others have had their turn since the last one
+    bool client_slow_ = false;           // the handler has waited for its client
     refusal refused_ = refusal::none;
 
     bool drained_ = false; // the last read gave less than it could have: there is nothing until the next edge

@@ -14,8 +14,10 @@
 #include <atomic>
 #include <ctime>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 using namespace genever;
 using namespace std::chrono_literals;
@@ -97,6 +99,24 @@ struct burn {
         for (const std::int64_t end = cpu_nanoseconds() + 500'000; cpu_nanoseconds() < end;) {
         }
         return {};
+    }
+};
+
+/// Says in its response which of its calls has made it, and throws on `/throw` when it is not admitted.
+struct impatient {
+    static constexpr bool admits = true;
+    std::shared_ptr<http::traffic_class> usual = a_class({});
+    std::shared_ptr<workshop> shop;
+    std::shared_ptr<std::atomic<int>> calls = std::make_shared<std::atomic<int>>(0);
+    task<> operator()(http::exchange& x) const {
+        if (x.request.path == "/throw" || x.request.path == "/wait") ++*calls;
+        x.response.set("X-Call", std::to_string(calls->load()));
+        if (!x.admit(*usual)) {
+            if (x.request.path == "/throw") throw std::runtime_error("told to wait");
+            return {};
+        }
+        x.response.body = "served";
+        return x.request.path == "/stay" ? shop->work() : task<>{};
     }
 };
 
@@ -320,6 +340,64 @@ TEST(Overload, ASurgeWaitsForItsClassToGrow) {
         else
             EXPECT_GT(stats->refused(), 0U);
     }
+}
+
+// A handler hears that it has to wait, and that its class has a place: no more than that.
+TEST(Overload, AHandlerThatWaitsForItsClassIsCalledTwiceAndOneThatThrowsInsteadHarmsNobody) {
+    const impatient handler{.shop = std::make_shared<workshop>()};
+    auto stats = std::make_shared<http::server_stats>();
+    with_server(
+        {.handler = handler, .admission = {.initial_concurrency = 4, .surge_patience = 5s}, .stats = stats},
+        [&](std::uint16_t port) -> task<> {
+            for (int i = 0; i < 4; ++i) { // all the places
+                spawn([&, port]() -> task<> {
+                    client c;
+                    co_await c.connect(port);
+                    co_await c.say(get("/stay"));
+                    EXPECT_TRUE(co_await c.hear("served"));
+                });
+            }
+            co_await until(handler.shop->begun, 4);
+            client c;
+            co_await c.connect(port);
+            co_await c.say(get("/throw"));
+            EXPECT_TRUE(co_await c.hear("Internal Server Error"));
+            EXPECT_EQ(*handler.calls, 1);
+            co_await c.say(get("/wait"));
+            EXPECT_TRUE(co_await c.hear("served")); // once the class has grown
+            EXPECT_EQ(*handler.calls, 3);
+            EXPECT_EQ(occurrences(c.got, "X-Call: 2"), 0U) << c.got;
+            EXPECT_EQ(occurrences(c.got, "X-Call: 3"), 1U) << c.got;
+            handler.shop->open = true;
+            co_await until(handler.shop->ended, 4);
+        });
+    EXPECT_EQ(stats->refused(), 0U);
+    EXPECT_EQ(stats->admitted(), 5U);
+}
+
+TEST(Overload, AClientThatGoesAwayWhileItWaitsForItsClassIsForgotten) {
+    auto shop = std::make_shared<workshop>();
+    auto stats = std::make_shared<http::server_stats>();
+    with_server({.handler = by_class{a_class({}), shop},
+                 .admission = {.initial_concurrency = 4, .surge_patience = 5s},
+                 .stats = stats},
+                [&](std::uint16_t port) -> task<> {
+                    std::vector<client> stay(4);
+                    for (client& c : stay) {
+                        co_await c.connect(port);
+                        co_await c.say(get("/"));
+                    }
+                    co_await until(shop->begun, 4);
+                    {
+                        client gone;
+                        co_await gone.connect(port);
+                        co_await gone.say(get("/"));
+                    }
+                    co_await until_there_are(*stats, 4);
+                    shop->open = true;
+                    for (client& c : stay) EXPECT_TRUE(co_await c.hear("served"));
+                });
+    EXPECT_EQ(stats->refused(http::refusal::client_gone), 1U);
 }
 
 TEST(Overload, ARefusalToHeadHasNoBodyAndOneToHttp10SaysWhetherItGoesOn) {

@@ -91,7 +91,8 @@ struct admission_options {
     /// No such limit is below this.
     std::size_t least_concurrency = 4;
     /// How many of a class are handled at once before any has told how long it takes. From there on as many more as the service can
-    /// take: twice as many in the time that a handler takes, or in 50 ms where it takes longer.
+    /// take: twice as many in the time that a handler takes, or in 50 ms where it takes longer. At least 1, least_concurrency,
+    /// and twice the workers.
     std::size_t initial_concurrency = 16;
     /// How long a request may wait for its class to grow so far before it is refused: a surge that the service can take passes. 0: not at
     /// all.

@@ -42,7 +42,7 @@ public:
     /// Asks whether this request may be handled, by the rules of its class; to be called before anything is done for
     /// it. A second call, by somebody who knows its class better, admits it by that one instead (it counts twice then; and
     /// the deadline of a handler that has begun stays what it was). False: it is to be left alone (return an empty `task<>{}`), and the server answers 503. `c` must live until the
-    /// response has been made. (It may be a no for the moment: the handler is then called again.) A handler does not call this itself unless it says so (`http::handler`): the router asks by
+    /// response has been made. (It may be a no for the moment: once there is a place, the handler is called again, with an empty response.) A handler does not call this itself unless it says so (`http::handler`): the router asks by
     /// the class of the route, and for any other the server asks before it calls it.
     virtual bool admit(traffic_class& c) = 0;
     /// The same by the rules for what belongs to no class: normal priority.

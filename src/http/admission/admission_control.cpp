@@ -70,8 +70,8 @@ admission_control::admission_control(const admission_options& o, std::shared_ptr
     : connections(connection_limits::of(o)), options_(o), stats_(std::move(stats)),
       delay_(o.queue_target, o.queue_interval, o.queue_limit), shares_(seed),
       pace_(o.refusal_rate, o.refusal_patience), text_(o.retry_after),
-      bounds_{.least = o.least_concurrency, .initial = std::max(o.least_concurrency, o.initial_concurrency)} {
-}
+      bounds_{.least = o.least_concurrency,
+              .initial = std::max({std::size_t{1}, o.least_concurrency, o.initial_concurrency})} {}
 
 std::optional<refusal> admission_control::admit(traffic_class& c, const asker& a, time_point now,
                                                 permit& p) noexcept {
@@ -105,7 +105,8 @@ std::optional<refusal> admission_control::decide(const traffic_class& c, const a
     if (a.in_reserve) return refusal::reserved;
 
     const bool adaptive = options_.enabled && options_.adaptive_concurrency;
-    const bool limited = rules.max_concurrency || (adaptive && concurrency.limit());
+    const bool limited =
+        rules.max_concurrency || (adaptive && (concurrency.limit() || concurrency.crowded()));
     // Those who give way first get what the others leave: the queue that is short for them is there for nobody else.
     const bool sheddable = rules.priority == priority::sheddable;
     const bool sharing = options_.fair_shares && (overloaded || limited);
@@ -128,7 +129,7 @@ std::optional<refusal> admission_control::decide(const traffic_class& c, const a
     } else {
         const bool in_a_moment = place.error() == concurrency_limit::turned_away::unproven;
         const bool waits = in_a_moment && a.may_wait && a.asking < options_.surge_patience;
-        if (waits && waiting_.load(relaxed) < most_waiting) return std::nullopt;
+        if (waits && c.state_->waiting.load(relaxed) < most_waiting) return std::nullopt;
         return refusal::concurrency;
     }
     if (sharing) shares_.note(a.client, now);

@@ -15,6 +15,7 @@
 
 #include <genever/http/admission.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,7 @@ namespace genever::http {
 struct traffic_class::state {
     explicit state(const traffic& t) noexcept : concurrency(t.max_concurrency) {}
     concurrency_limit concurrency;
+    std::atomic<unsigned> waiting{0}; // to ask again
 };
 
 /// Safe on all threads, but for `connections`.
@@ -36,6 +38,8 @@ public:
     /// So many workers serve from now on.
     void served_by(unsigned workers) noexcept {
         pace_.set_rate(std::uint64_t{options_.refusal_rate} * workers);
+        // Of handlers that never wait, as many are in hand as there are workers.
+        bounds_.initial = std::max<std::size_t>(bounds_.initial, 2 * workers);
     }
 
     /// Who asks, and since when.
@@ -75,17 +79,17 @@ public:
     std::optional<refusal> admit(traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
     static constexpr duration ask_again_after = std::chrono::milliseconds{4};
 
-    /// One that waits in order to ask again, as long as this lives.
+    /// One of a class that waits in order to ask again, as long as this lives.
     class [[nodiscard]] waiting {
     public:
-        explicit waiting(admission_control& c) noexcept : control_(c) {
-            control_.waiting_.fetch_add(1, std::memory_order_relaxed);
+        explicit waiting(traffic_class& c) noexcept : state_(*c.state_) {
+            state_.waiting.fetch_add(1, std::memory_order_relaxed);
         }
         waiting(const waiting&) = delete;
-        ~waiting() { control_.waiting_.fetch_sub(1, std::memory_order_relaxed); }
+        ~waiting() { state_.waiting.fetch_sub(1, std::memory_order_relaxed); }
 
     private:
-        admission_control& control_;
+        traffic_class::state& state_;
     };
     /// When a refusal that is decided now is to be answered.
     time_point answer_refusal_at(time_point now) noexcept { return pace_.next(now); }
@@ -107,8 +111,8 @@ public:
     connection_limits connections;
 
 private:
-    // More would cost too much, as they ask again and again.
-    static constexpr unsigned most_waiting = 512;
+    // Of a class. More would cost too much, as they ask again and again.
+    static constexpr unsigned most_waiting = 256;
 
     std::optional<refusal> decide(const traffic_class& c, const asker& a, time_point now, permit& p) noexcept;
 
@@ -119,9 +123,8 @@ private:
     refusal_pace pace_;
     const refusal_text text_;
     traffic_class other_;
-    const concurrency_limit::bounds bounds_;
+    concurrency_limit::bounds bounds_; // written before the first request
     std::atomic<std::size_t> open_{0}; // connections
-    std::atomic<unsigned> waiting_{0};
 };
 
 } // namespace genever::http

@@ -34,6 +34,8 @@ constexpr duration a_moment = 10ms;
 constexpr duration still_wanted = 100ms;
 // It halves in so long as far as it is more than so many times what is in hand.
 constexpr duration half_life = 10s;
+// There is room below it when no more than this part of it is in hand.
+constexpr double room = 0.75;
 constexpr double roomy = 4;
 // Handlers that take longer than this by nature are none that a queue would show in.
 constexpr double long_wait = 2e9;
@@ -57,6 +59,14 @@ constexpr duration trust = 10s;
 constexpr double up = 0.002;
 constexpr double down = 0.01;
 
+// Of so many places, those for one who has had so much of its share.
+std::uint32_t part_for(std::uint32_t places, double share) noexcept {
+    if (places == std::numeric_limits<std::uint32_t>::max() || share >= 1.0) [[likely]]
+        return places;
+    const double part = places * (1.0 - kept_for_the_modest * (1.0 - share));
+    return places == 0 ? 0 : std::max(1U, static_cast<std::uint32_t>(part));
+}
+
 duration nanoseconds(double n) noexcept { return duration{static_cast<duration::rep>(n)}; }
 
 } // namespace
@@ -73,13 +83,7 @@ std::optional<std::size_t> concurrency_limit::limit() const noexcept {
 
 std::expected<concurrency_limit::ticket, concurrency_limit::turned_away>
 concurrency_limit::enter(time_point now, const bounds& b, double share) noexcept {
-    const auto most = [&] {
-        const std::uint32_t limit = limit_.load(relaxed);
-        if (limit == none || share >= 1.0) [[likely]]
-            return limit;
-        const double places = limit * (1.0 - kept_for_the_modest * (1.0 - share));
-        return limit == 0 ? 0 : std::max(1U, static_cast<std::uint32_t>(places));
-    };
+    const auto most = [&] { return part_for(limit_.load(relaxed), share); };
     if (!adaptive_) {
         if (in_hand_.fetch_add(1, relaxed) < most()) return ticket{now};
         in_hand_.fetch_sub(1, relaxed);
@@ -90,19 +94,11 @@ concurrency_limit::enter(time_point now, const bounds& b, double share) noexcept
         refused_at_ = now;
         return std::unexpected(turned_away::full);
     }
-    if (phase_ == phase::free && in_hand() >= std::max<std::size_t>(ceiling_, b.initial)) [[unlikely]] {
-        ceiling_ = std::max(ceiling_, static_cast<std::uint32_t>(b.initial));
-        if (!raise_ceiling(now)) {
-            const duration wanted = now - grew_at_;
-            const duration most = std::max<duration>(without_growth, nanoseconds(3 * base_));
-            const bool grown = judged_at_ > grew_at_ && last_time_ > noticeable * base_ && base_ < long_wait;
-            if (wanted > most && grown && now >= trusted_until_) {
-                suspect(last_time_, last_in_hand_, last_in_hand_ / 3, now, b.least);
-                refused_at_ = now;
-                return std::unexpected(turned_away::full);
-            }
-            return std::unexpected(slow_ && wanted > without_word ? turned_away::full
-                                                                  : turned_away::unproven);
+    if (phase_ == phase::free) {
+        const auto ceiling = std::max(ceiling_, static_cast<std::uint32_t>(b.initial));
+        if (in_hand() >= part_for(ceiling, share)) [[unlikely]] {
+            ceiling_ = ceiling;
+            if (!raise_ceiling(now)) return std::unexpected(turn_away(now, b.least));
         }
     }
     in_hand_.fetch_add(1, relaxed);
@@ -111,26 +107,41 @@ concurrency_limit::enter(time_point now, const bounds& b, double share) noexcept
 
 // Under the lock, in a free class: one has come to the ceiling. Whether it may enter.
 bool concurrency_limit::raise_ceiling(time_point now) noexcept {
-    const bool anew = now - wanted_at_ > std::max<duration>(a_moment, nanoseconds(base_ / 2));
+    const bool anew = !crowded_.exchange(true, relaxed);
+    const bool with_breaks = now - wanted_at_ > std::max<duration>(a_moment, nanoseconds(base_ / 2));
     wanted_at_ = now;
     const bool no_word = !anew && now - std::max(grew_at_, unusual_at_) >= without_word;
     if (no_word) ceiling_ = std::min(2 * ceiling_, none / 4);
-    if (anew || ceiling_ >= grown_from_ + grown_from_ / 4) {
+    const bool grown = ceiling_ >= grown_from_ + grown_from_ / 4;
+    if (anew || grown) {
         grew_at_ = now;
         grown_from_ = ceiling_;
     }
+    if (anew || grown || with_breaks) wanted_from_ = now;
     return no_word;
 }
 
+// Under the lock, in a free class, at its ceiling.
+concurrency_limit::turned_away concurrency_limit::turn_away(time_point now, std::size_t least) noexcept {
+    const duration wanted = now - wanted_from_;
+    const bool grown = judged_at_ > wanted_from_ && last_time_ > noticeable * base_;
+    const bool short_ones = base_ < long_wait && last_time_ < long_wait;
+    if (wanted > std::max<duration>(without_growth, nanoseconds(3 * base_)) && grown && short_ones &&
+        now >= trusted_until_) {
+        suspect(last_time_, last_in_hand_, last_in_hand_ / 3, now, least);
+        refused_at_ = now;
+        return turned_away::full;
+    }
+    return slow_ && wanted > without_word ? turned_away::full : turned_away::unproven;
+}
+
 // Under the lock, in a free class: of one that has ended.
-void concurrency_limit::note_end(double time, time_point now, std::size_t initial) noexcept {
-    const bool as_usual = time - base_ < harmless || time < usual * base_;
+void concurrency_limit::note_end(double time, time_point now) noexcept {
+    // Trusted, there is no queue, whatever the time.
+    const bool as_usual = time - base_ < harmless || time < usual * base_ || now < trusted_until_;
     if (base_from_ == 0 || !as_usual) unusual_at_ = now;
-    if (now - wanted_at_ > still_wanted) return;
-    if (base_from_ == 0 || as_usual)
+    if (now - wanted_at_ <= still_wanted && (base_from_ == 0 || as_usual))
         ceiling_ = std::min(ceiling_ + 1, none / 4);
-    else if (time > far_too_long * base_ && ceiling_ > initial)
-        --ceiling_;
 }
 
 // Under the lock, before somebody is refused: whether there is no reason for it any more. (Those who are in hand may take very
@@ -144,6 +155,7 @@ bool concurrency_limit::reconsider(time_point now) noexcept {
         begin(phase::limited, limit_before_, 1, now);
         return in_hand() < limit_.load(relaxed);
     }
+    if (told_nothing) base_ = time_before_; // what it takes now, as far as is known
     trusted_until_ = now + trust;
     be_free();
     return true;
@@ -189,7 +201,10 @@ void concurrency_limit::leave(const ticket& t, time_point now, bool counts, cons
         }
     }
     const double time = static_cast<double>((now - t.entered).count());
-    if (counts && phase_ == phase::free) note_end(time, now, b.initial);
+    if (phase_ == phase::free) {
+        if (crowded() && in_hand() < ceiling_ * room) crowded_.store(false, relaxed);
+        if (counts) note_end(time, now);
+    }
     if (t.cohort < first_valid_) return;
     cohort& c = place_of(t.cohort);
     if (c.number != t.cohort) return; // judged
@@ -222,7 +237,7 @@ void concurrency_limit::judge(double time, double in_hand, time_point now, const
     const duration since = now - std::exchange(judged_at_, now);
     switch (phase_) {
     case phase::free: {
-        last_time_ = time;
+        last_time_ = last_time_ == 0 ? time : std::sqrt(last_time_ * time);
         last_in_hand_ = in_hand;
         if (base_from_ == 0) return follow(time);
         if (ceiling_ > roomy * in_hand)
@@ -230,6 +245,7 @@ void concurrency_limit::judge(double time, double in_hand, time_point now, const
                 roomy * in_hand, ceiling_ * std::exp2(-std::chrono::duration<double>(since) / half_life)));
         const bool harms = time - base_ > harmless && time < long_wait && now >= trusted_until_;
         slow_ = harms && time > far_too_long * base_;
+        if (slow_ && crowded()) ceiling_ -= ceiling_ / 4; // not below the initial one: see enter
         const double excess = harms ? std::log(time / base_) : 0.0;
         suspicion_ = std::max(0.0, suspicion_ + std::min(excess - usual_excess, most_of_one));
         follow(time);
@@ -284,7 +300,8 @@ void concurrency_limit::suspect(double time, double in_hand, double most, time_p
 void concurrency_limit::be_free() noexcept {
     ceiling_ = static_cast<std::uint32_t>(2 * std::max(in_hand_of_time_, static_cast<double>(in_hand())));
     slow_ = false;
-    wanted_at_ = {};
+    last_time_ = 0;
+    crowded_.store(false, relaxed);
     phase_ = phase::free;
     suspicion_ = 0;
     drained_ = true;

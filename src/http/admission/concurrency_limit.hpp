@@ -71,6 +71,8 @@ public:
     void leave(const ticket& t, time_point now, bool counts, const bounds& b) noexcept;
 
     std::size_t in_hand() const noexcept { return in_hand_.load(std::memory_order_relaxed); }
+    /// Whether one has come to the ceiling since there was room below it.
+    bool crowded() const noexcept { return crowded_.load(std::memory_order_relaxed); }
     std::optional<std::size_t> limit() const noexcept;
 
 private:
@@ -96,7 +98,8 @@ private:
     bool reconsider(time_point now) noexcept;
     bool raise_ceiling(time_point now) noexcept;
     void suspect(double time, double in_hand, double most, time_point now, std::size_t least) noexcept;
-    void note_end(double time, time_point now, std::size_t initial) noexcept;
+    turned_away turn_away(time_point now, std::size_t least) noexcept;
+    void note_end(double time, time_point now) noexcept;
     void forget_cohorts() noexcept { first_valid_ = next_cohort_; }
     void judge(double time, double in_hand, time_point now, const bounds& b) noexcept;
     void be_free() noexcept;
@@ -105,6 +108,7 @@ private:
 
     std::atomic<std::uint32_t> in_hand_{0};
     std::atomic<std::uint32_t> limit_{none};
+    std::atomic<bool> crowded_{false};
     const bool adaptive_;
 
     // Under the lock. Times in nanoseconds.
@@ -125,10 +129,12 @@ private:
     std::uint32_t ceiling_ = 0;
     std::uint32_t grown_from_ = 0; // the ceiling, when it had last grown
     time_point grew_at_{};
+    time_point
+        wanted_from_{}; // or when it had last grown, if that is later: since then it has been wanted without a break
     time_point wanted_at_{};  // when one last came to the ceiling
     time_point unusual_at_{}; // when one last took longer than usual
     bool slow_ = false;       // the last cohort did by far
-    double last_time_ = 0;
+    double last_time_ = 0;    // of the last two cohorts
     double last_in_hand_ = 0;
     double suspicion_ = 0;
     double time_ = 0; // T, of late, while limited

@@ -138,7 +138,7 @@ TEST_P(ConcurrencyLimit, KeepsTheLineShortFromTheFirstMoment) {
     w.run(100, 500ms);
     auto s = w.run(2000, 7s);
     EXPECT_GT(s.served, 400 * 7 * 95 / 100);
-    EXPECT_LT(s.p99(), 60ms);
+    EXPECT_LT(s.p99(), 75ms);
 }
 
 TEST_P(ConcurrencyLimit, FindsTheCapacityOfAServiceThatWasNeverCalm) {
@@ -210,6 +210,25 @@ TEST_P(ConcurrencyLimit, LetsABurstPassThatTheServiceCanTake) {
     w.places = unbounded;
     w.run(10, 20s);
     auto s = w.run(5000, 5s);
+    EXPECT_EQ(s.refused, 0U);
+}
+
+TEST_P(ConcurrencyLimit, LetsWorkTakeLongerStepByStep) {
+    world w{GetParam()};
+    w.places = unbounded;
+    w.run(1000, 10s);
+    w.work = [](auto&) { return duration{60ms}; };
+    auto first = w.run(1000, 4s);
+    w.work = [](auto&) { return duration{180ms}; }; // while the verdict on the first is still trusted
+    auto second = w.run(1000, 20s);
+    EXPECT_LT(part(first.refused + second.refused, second.offered), 0.04);
+}
+
+TEST_P(ConcurrencyLimit, LetsThoseComeWhoStayAndComeOneByOne) {
+    world w{GetParam()};
+    w.places = unbounded;
+    w.work = [](auto&) { return duration{1h}; };
+    auto s = w.run(20, 20s);
     EXPECT_EQ(s.refused, 0U);
 }
 
