@@ -34,7 +34,7 @@ constexpr duration a_moment = 10ms;
 constexpr duration still_wanted = 100ms;
 // It halves in so long as far as it is more than so many times what is in hand.
 constexpr duration half_life = 10s;
-// There is room below it when no more than this part of it is in hand.
+// There is room below it when less than this part of it is in hand, and nobody has come to it for a moment.
 constexpr double room = 0.75;
 constexpr double roomy = 4;
 // Handlers that take longer than this by nature are none that a queue would show in.
@@ -202,7 +202,8 @@ void concurrency_limit::leave(const ticket& t, time_point now, bool counts, cons
     }
     const double time = static_cast<double>((now - t.entered).count());
     if (phase_ == phase::free) {
-        if (crowded() && in_hand() < ceiling_ * room) crowded_.store(false, relaxed);
+        const bool left_alone = now - wanted_at_ > std::max<duration>(a_moment, nanoseconds(base_ / 2));
+        if (crowded() && left_alone && in_hand() < ceiling_ * room) crowded_.store(false, relaxed);
         if (counts) note_end(time, now);
     }
     if (t.cohort < first_valid_) return;
