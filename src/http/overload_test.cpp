@@ -393,6 +393,9 @@ TEST(Overload, AClientThatGoesAwayWhileItWaitsForItsClassIsForgotten) {
                         co_await gone.connect(port);
                         co_await gone.say(get("/"));
                     }
+                    const time_point end = now() + 10s;
+                    while (stats->refused(http::refusal::client_gone) == 0 && now() < end)
+                        co_await sleep_for(1ms);
                     co_await until_there_are(*stats, 4);
                     shop->open = true;
                     for (client& c : stay) EXPECT_TRUE(co_await c.hear("served"));
