@@ -259,8 +259,9 @@ const kill_table<server_place> calls{
             {"agent_ref::update", updating_with_a_coroutine, no_trigger, "ask_by<"},
             {"agent_ref::get_and_update", getting_and_updating, no_trigger, "ask_by<"},
             {"agent_ref::stop", stopping_an_agent, kill_named<doomed_agent>, "ask_by<"},
-            {"sys::get_state", looking_into_a_server, no_trigger, "ask_server<"},
-            {"sys::replace_state", changing_a_server, no_trigger, "ask_server<"},
+            // Without a bracket: what Clang makes of its constraints libstdc++ does not demangle.
+            {"sys::get_state", looking_into_a_server, no_trigger, "ask_server"},
+            {"sys::replace_state", changing_a_server, no_trigger, "ask_server"},
             {"sys::suspend, resume", suspending_a_server, no_trigger, "sys::suspend(|sys::resume("},
             {"sys::get_status", asking_for_a_status, no_trigger, "sys::get_status("},
         },
