@@ -7,8 +7,6 @@
 
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -136,33 +134,6 @@ struct hold {
         return {};
     }
 };
-
-/// A connection of a thread, which no worker needs to look after.
-int connect_blocking(std::uint16_t port) {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
-    return fd;
-}
-
-void send_blocking(int fd, const std::string& bytes) {
-    EXPECT_EQ(::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
-}
-
-/// Reads until it has heard that so many times, or the end, or nothing for ten seconds. How many times, and closes.
-int hear_blocking(int fd, std::string_view what, std::size_t times) {
-    const timeval patience{.tv_sec = 10, .tv_usec = 0};
-    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    std::string got;
-    char bytes[1024];
-    for (ssize_t n; occurrences(got, what) < times && (n = ::recv(fd, bytes, sizeof bytes, 0)) > 0;)
-        got.append(bytes, static_cast<std::size_t>(n));
-    ::close(fd);
-    return static_cast<int>(occurrences(got, what));
-}
 
 } // namespace
 
