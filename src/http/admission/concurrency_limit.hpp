@@ -129,12 +129,11 @@ private:
     std::uint32_t ceiling_ = 0;
     std::uint32_t grown_from_ = 0; // the ceiling, when it had last grown
     time_point grew_at_{};
-    time_point
-        wanted_from_{}; // or when it had last grown, if that is later: since then it has been wanted without a break
-    time_point wanted_at_{};  // when one last came to the ceiling
-    time_point unusual_at_{}; // when one last took longer than usual
-    bool slow_ = false;       // the last cohort did by far
-    double last_time_ = 0;    // of the last two cohorts
+    time_point wanted_from_{}; // since then, or since it grew, it has been wanted without a break
+    time_point wanted_at_{};   // when one last came to the ceiling
+    time_point unusual_at_{};  // when one last took longer than usual
+    bool slow_ = false;        // the last cohort did by far
+    double last_time_ = 0;     // of the last two cohorts
     double last_in_hand_ = 0;
     double suspicion_ = 0;
     double time_ = 0; // T, of late, while limited
