@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <random>
 #include <stdexcept>
@@ -63,21 +64,19 @@ struct world {
 class program {
 public:
     program(world& w, std::uint64_t seed, int me)
-        : w_(w), c_(w.channels), me_(me), seed_(seed),
+        : life_(w.processes, me), w_(w), c_(w.channels), me_(me), seed_(seed),
           random_(seed * 1'000'003 + static_cast<std::uint64_t>(me)), frame_(w.processes.at(me).frames) {}
 
     static void start(world& w, std::uint64_t seed, bool linked, int starter) {
         const int child = w.processes.about_to_spawn();
-        auto body = [](world& in, std::uint64_t s, life l) -> task<> {
-            program p{in, s, l.me()};
-            co_await p.run();
-        };
-        life l{w.processes, child};
+        // On the heap, so that the outermost frame is small enough for the process's cell.
+        auto p = std::make_unique<program>(w, seed, child);
+        auto body = [](std::unique_ptr<program> self) -> task<> { co_await self->run(); };
         if (linked) {
-            w.processes.spawned(child, spawn_link(body, std::ref(w), seed, std::move(l)));
+            w.processes.spawned(child, spawn_link(body, std::move(p)));
             w.processes.linked(starter, child);
         } else {
-            w.processes.spawned(child, spawn(body, std::ref(w), seed, std::move(l)));
+            w.processes.spawned(child, spawn(body, std::move(p)));
         }
     }
 
@@ -379,6 +378,7 @@ private:
         j.over(which);
     }
 
+    life life_; // the last to go
     world& w_;
     channel_model& c_;
     int me_;

@@ -119,7 +119,6 @@ bool cell_arena::fill_from(std::size_t index, thread_cells& c) {
         process* p = r.free;
         r.free = p->next_ready;
         --r.free_count;
-        --free_;
         c.push(p);
     }
     return true;
@@ -162,7 +161,6 @@ void cell_arena::put_back(process* p) noexcept {
     r.token_floor = std::max<std::uint64_t>(r.token_floor, p->token);
     p->next_ready = r.free;
     r.free = p;
-    ++free_;
     if (++r.free_count == r.carved) ++empty_;
     lowest_ = std::min(lowest_, index);
 }
@@ -180,10 +178,17 @@ void cell_arena::spill(thread_cells& c, unsigned keep) noexcept {
 
 bool cell_arena::tidy() noexcept {
     auto* c = static_cast<thread_cells*>(current_cells);
-    // As much is free as would do, were it not scattered.
-    if (c && c->size != 0 && free_.load(std::memory_order_relaxed) > kept_regions() * cells_per_region)
-        hand_over(*c, 0);
+    if (keeps_cells(c)) hand_over(*c, 0);
     return enough_empty() && return_memory();
+}
+
+bool cell_arena::untidy() const noexcept {
+    return enough_empty() || keeps_cells(static_cast<const thread_cells*>(current_cells));
+}
+
+// Those of a program so small that it gives nothing back are in nobody's way.
+bool cell_arena::keeps_cells(const thread_cells* c) const noexcept {
+    return c && c->size != 0 && backed_.load(std::memory_order_relaxed) > kept_regions();
 }
 
 // Some stay, so that a program whose number of processes swings does not fault its memory in each time.
@@ -211,7 +216,6 @@ bool cell_arena::return_memory() noexcept {
         region& r = regions_[index];
         r.returning = true;
         r.free = nullptr;
-        free_ -= r.free_count;
         r.free_count = 0;
         cells = r.carved.exchange(0, std::memory_order_relaxed);
         --empty_;

@@ -34,7 +34,10 @@ public:
     void give(process* p) noexcept;
     /// For a thread that has nothing else to do: hands the free cells that it keeps over to the others, since each of them
     /// keeps a region from being empty, and returns a region if enough are. True when it has returned one: there may be more.
+    /// A region takes up to a millisecond.
     bool tidy() noexcept;
+    /// Whether `tidy` has something to do; without the lock.
+    bool untidy() const noexcept;
 
     /// The cell of a slot; null when that slot has never been in use.
     process* at(std::uint32_t slot) noexcept {
@@ -94,17 +97,18 @@ private:
     void put_back(process* p) noexcept;
     std::size_t kept_regions() const noexcept;
     bool enough_empty() const noexcept;
+    bool keeps_cells(const thread_cells* c) const noexcept;
     bool return_memory() noexcept;
 
     char* base_ = nullptr; // written once, before used_ is first more than 0
     std::size_t reserved_ = 0;
     std::atomic<std::uint32_t> used_{0};
-    spinlock lock_;          // guards what follows, and the growth of used_
+    alignas(64)
+        spinlock lock_; // guards what follows, and the growth of used_; what precedes is read by everybody
     std::size_t lowest_ = 0; // no region below it has a cell to give
     // Written under the lock; `tidy` looks without it, and is content with what was.
     std::atomic<std::size_t> backed_{0}; // regions
     std::atomic<std::size_t> empty_{0};  // of those, the ones without a cell in use
-    std::atomic<std::size_t> free_{0};   // cells, without those that threads keep
     std::array<region, most_regions> regions_{};
 };
 

@@ -1,4 +1,6 @@
-// That the memory of processes is given back when they have ended.
+// Where processes live, and that their memory is given back when they have ended.
+#include "arena.hpp"
+
 #include <genever/runtime/receive.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/stats.hpp>
@@ -9,9 +11,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdlib>
 #include <fstream>
 #include <random>
 #include <string>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -49,7 +53,7 @@ std::size_t resident() {
 }
 
 struct memory {
-    std::size_t of_processes = stats().process_memory;
+    std::size_t of_processes = detail::the_cells.backed();
     std::size_t in_all = resident();
 
     bool is_about(const memory& before) const {
@@ -70,9 +74,8 @@ task<memory> start_all(std::vector<pid>& all) {
     co_return memory{};
 }
 
-/// Wakes them, in the order of `all`; returns what there is when the last one has gone and the workers have had nothing to
-/// do for a while: until it is what there was `before`, or for many times as long as it should take.
-task<memory> end_all(const std::vector<pid>& all, const memory& before) {
+/// Wakes them, in the order of `all`, and returns when the last one has gone.
+task<> end_all(const std::vector<pid>& all) {
     const std::size_t others = stats().processes - all.size();
     std::size_t reached = 0;
     for (const pid p : all) {
@@ -81,8 +84,21 @@ task<memory> end_all(const std::vector<pid>& all, const memory& before) {
     }
     EXPECT_EQ(reached, all.size());
     while (stats().processes > others) co_await sleep_for(1ms);
-    for (int i = 0; i < 2'000 && !memory{}.is_about(before); ++i) co_await sleep_for(1ms);
-    co_return memory{};
+}
+
+/// Makes processes start and end now and then, so that each worker keeps some cells when it falls asleep.
+task<> start_some_more() {
+    for (int i = 0; i < 8; ++i) {
+        for (int j = 0; j < 4; ++j) spawn([]() -> task<> { co_await yield(); });
+        co_await sleep_for(1ms);
+    }
+}
+
+/// What there is when no worker has had anything to do: as soon as that is what there was `before`, or after many times as
+/// long as it should take. The calling thread is none of the workers, and wakes none.
+memory at_rest(const memory& before) {
+    for (int i = 0; i < 2'000 && !memory{}.is_about(before); ++i) std::this_thread::sleep_for(10ms);
+    return memory{};
 }
 
 } // namespace
@@ -90,27 +106,50 @@ task<memory> end_all(const std::vector<pid>& all, const memory& before) {
 TEST(ProcessMemory, IsGivenBackWhenTheProcessesHaveEndedAndTakenAgain) {
     if (sanitized)
         GTEST_SKIP() << "a sanitizer keeps the frames of processes on its heap, and what has been freed, too";
+    const memory before;
+    std::size_t first_peak = 0;
     for (const unsigned workers : {1U, 2U}) {
         for (const bool shuffled : {false, true}) {
             std::vector<pid> all(many);
             runtime rt{{.workers = workers, .on_stall = [](const stall_report&) {}}};
-            rt.run([&]() -> task<> {
-                const memory before;
-                std::size_t first_peak = 0;
-                for (int round = 1; round <= 3; ++round) {
-                    const std::string which = std::to_string(workers) + " workers, round " +
-                                              std::to_string(round) +
-                                              (shuffled ? ", ended in any order" : "");
+            for (int round = 1; round <= 3; ++round) {
+                const std::string which = std::to_string(workers) + " workers, round " +
+                                          std::to_string(round) + (shuffled ? ", ended in any order" : "");
+                rt.run([&]() -> task<> {
                     const memory parked = co_await start_all(all);
                     EXPECT_GE(parked.of_processes, many * cell) << which;
-                    if (round == 1) first_peak = parked.of_processes;
+                    if (first_peak == 0) first_peak = parked.of_processes;
                     EXPECT_LE(parked.of_processes, first_peak + region) << which;
                     if (shuffled) std::ranges::shuffle(all, std::mt19937_64{static_cast<unsigned>(round)});
-                    const memory ended = co_await end_all(all, before);
-                    EXPECT_LE(ended.of_processes, before.of_processes + kept) << which;
-                    EXPECT_LE(ended.in_all, before.in_all + kept) << which;
-                }
-            });
+                    co_await end_all(all);
+                    co_await start_some_more();
+                });
+                const memory ended = at_rest(before);
+                EXPECT_LE(ended.of_processes, before.of_processes + kept) << which;
+                EXPECT_LE(ended.in_all, before.in_all + kept) << which;
+            }
         }
     }
+}
+
+// Beside the process, which is what makes one that waits cost 256 bytes.
+TEST(ProcessMemory, TheFrameOfASmallProcessLiesInItsCell) {
+    if (sanitized && !std::getenv("GENEVER_FRAMES_IN_CELLS"))
+        GTEST_SKIP() << "a sanitizer keeps the frames of processes on its heap";
+    runtime rt{{.workers = 1}};
+    static std::atomic<const void*> local;
+    local = nullptr;
+    rt.run([]() -> task<> {
+        const pid child = spawn([]() -> task<> {
+            const char here = 1;
+            local = &here;
+            co_await receive([](stop) {});
+        });
+        while (!local) co_await yield();
+        EXPECT_TRUE(detail::the_cells.contains(local));
+        const auto* cell_of_child = reinterpret_cast<const char*>(detail::the_cells.at(child.slot()));
+        const auto offset = static_cast<const char*>(local.load()) - cell_of_child;
+        EXPECT_TRUE(offset > 0 && offset < static_cast<std::ptrdiff_t>(cell)) << offset;
+        send(child, stop{});
+    });
 }

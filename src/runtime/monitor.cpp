@@ -248,7 +248,7 @@ void monitor::begin_report(thread_state& stuck, std::int64_t now, std::int64_t c
     try {
         report_ = {};
         report_.pid = pid_of(*p);
-        report_.lasted = duration{now - stuck.seen_at};
+        report_.lasted = duration{std::max(now - stuck.seen_at, cpu)}; // the CPU time was read a little later
         report_.cpu = duration{cpu};
         if (auto i = info(report_.pid)) {
             report_.label = std::move(i->label);

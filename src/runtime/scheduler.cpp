@@ -158,7 +158,7 @@ void runtime_core::work(thread_state& t) {
         process* p = next(t);
         if (!p) p = steal(t);
         if (!p) {
-            if (!the_cells.tidy()) sleep(t); // else look first whether there is work
+            sleep(t);
             continue;
         }
         stop_searching(t);
@@ -220,8 +220,20 @@ process* runtime_core::steal(thread_state& t) {
     return nullptr;
 }
 
+// Returns memory of processes that have ended, a piece at a time, and looks at everything else in between; false when it is
+// not the time for it. What a busy program has to return comes to an end; that it looks again costs it little.
+bool runtime_core::tidy(thread_state& t) noexcept {
+    if (now() < t.tidies_at) return false;
+    stop_searching(t); // it does not look for work meanwhile: others may
+    const bool more = the_cells.tidy();
+    t.tidies_at = now() + (more ? 1'000'000 : 10'000'000);
+    return true;
+}
+
 void runtime_core::sleep(thread_state& t) {
     worker& w = *t.w;
+    const bool untidy = the_cells.untidy();
+    if (untidy && tidy(t)) return;
     {
         // From here on the monitor does not relieve this thread: it runs no process.
         spin_guard g{w.driver_lock};
@@ -239,7 +251,8 @@ void runtime_core::sleep(thread_state& t) {
     if (shared_.looks_empty() && w.queue.looks_empty() && !(shared_work && anything_ready()) &&
         !threads_may_end_.load(std::memory_order_acquire)) {
         const std::int64_t time = now();
-        const std::int64_t until = w.timers.sleep(time);
+        std::int64_t until = w.timers.sleep(time);
+        if (untidy) until = std::min(until, t.tidies_at);
         timeout = until == timer_wheel::never ? -1 : std::max<std::int64_t>(0, until - time);
     }
     w.poll.poll(timeout);

@@ -363,7 +363,7 @@ private:
     int* n_;
 };
 
-/// Lives in the outermost frame of a process: its end is the process's.
+/// Lives as long as what a process was started with: its end is the process's.
 class life {
 public:
     life(soak_model& m, int me) : m_(&m), me_(me) {}

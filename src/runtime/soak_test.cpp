@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -66,23 +67,22 @@ private:
 class program {
 public:
     program(soak_model& m, std::uint64_t seed, int me)
-        : m_(m), me_(me), seed_(seed), random_(seed * 1'000'003 + static_cast<std::uint64_t>(me)),
-          frame_(m.at(me).frames) {}
+        : life_(m, me), m_(m), me_(me), seed_(seed),
+          random_(seed * 1'000'003 + static_cast<std::uint64_t>(me)), frame_(m.at(me).frames) {}
 
     static void start(soak_model& m, std::uint64_t seed, int how, int starter) {
         const int child = m.about_to_spawn();
-        auto body = [](soak_model& model, std::uint64_t s, life l) -> task<> {
-            program p{model, s, l.me()};
-            co_await p.run();
-        };
+        // On the heap, so that the outermost frame is small enough for the process's cell.
+        auto p = std::make_unique<program>(m, seed, child);
+        auto body = [](std::unique_ptr<program> self) -> task<> { co_await self->run(); };
         if (how == 0) {
-            m.spawned(child, spawn(body, std::ref(m), seed, life{m, child}));
+            m.spawned(child, spawn(body, std::move(p)));
         } else if (how == 1) {
-            m.spawned(child, spawn_link(body, std::ref(m), seed, life{m, child}));
+            m.spawned(child, spawn_link(body, std::move(p)));
             m.linked(starter, child);
         } else {
-            const auto [p, ref] = spawn_monitor(body, std::ref(m), seed, life{m, child});
-            m.spawned(child, p);
+            const auto [id, ref] = spawn_monitor(body, std::move(p));
+            m.spawned(child, id);
             m.monitored(starter, child, ref);
         }
     }
@@ -269,6 +269,7 @@ private:
         return true;
     }
 
+    life life_; // the last to go
     soak_model& m_;
     int me_;
     std::uint64_t seed_;

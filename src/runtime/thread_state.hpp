@@ -37,6 +37,7 @@ struct thread_state {
     unsigned tick =
         ~0U; // it looks at everything in its first round: the one before it may have been stuck for long
     unsigned lifo_streak = 0;
+    std::int64_t tidies_at = 0; // when it may give memory back next, should it have nothing else to do
     std::uint64_t random = 0x9E3779B97F4A7C15ULL;
 
     const void* run_frame = nullptr; // while it runs a process: the frame below which that one's own code is
