@@ -5,6 +5,7 @@
 #include "runtime_core.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace genever::detail {
 
@@ -29,19 +30,27 @@ message* take_from(message_list& l, message*& seen, const message_type* const* t
 bool receive_wait::look(process& p) noexcept {
     looked_ = true;
     // relaxed: a hint. What it misses is seen under the lock when the process parks.
-    if (const auto news = p.mailbox_news.load(std::memory_order_relaxed); news != 0) {
-        if ((news & bounded_mail) != 0) [[unlikely]]
-            return look_bounded(p);
-        message* m;
-        {
-            spin_guard g{p.lock};
-            m = take_from(p.system, system_seen_, types_, count_);
-            p.mail.append(p.inbox);
-            p.mailbox_news.store(p.system.empty() ? 0 : system_left, std::memory_order_relaxed);
-        }
-        found_.reset(m);
-        if (m) return true;
+    const auto news = p.mailbox_news.load(std::memory_order_relaxed);
+    if ((news & bounded_mail) != 0) [[unlikely]]
+        return look_bounded(p);
+    // What is its own already needs no lock, and comes before what has arrived since.
+    if ((news & (system_news | system_left)) == 0 && take_own(p)) return true;
+    if (news == 0) return false;
+    message* m;
+    message* arrivals;
+    {
+        spin_guard g{p.lock};
+        m = take_from(p.system, system_seen_, types_, count_);
+        arrivals = std::exchange(p.inbox.newest, nullptr);
+        p.mailbox_news.store(p.system.empty() ? 0 : system_left, std::memory_order_relaxed);
     }
+    message_list in_order = message_stack::in_order(arrivals);
+    p.mail.append(in_order);
+    found_.reset(m);
+    return m || take_own(p);
+}
+
+bool receive_wait::take_own(process& p) noexcept {
     message* m = take_from(p.mail, seen_, types_, count_);
     if (!m) return false;
     p.consumed.store(p.consumed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);

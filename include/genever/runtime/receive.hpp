@@ -49,6 +49,7 @@ protected:
 private:
     static bool woken(mail_waiter& w, process& p) noexcept;
     bool look_bounded(process& p) noexcept;
+    bool take_own(process& p) noexcept;
 
     const message_type* const* types_;
     std::uint32_t count_;
