@@ -28,17 +28,18 @@ void drop_server_message(message* m, const exit_reason& why) noexcept {
 
 namespace {
 
-/// A process that is being killed: leaves the message to its end.
-bool leave_to_the_end(process& p, message* m) noexcept {
+bool is_being_killed(process& p) noexcept {
     spin_guard g{p.lock};
-    if (p.killed) p.mail.push_back(m);
     return p.killed;
 }
 
 } // namespace
 
 void let_go(message* m) noexcept {
-    if (process* p = current_process(); p && leave_to_the_end(*p, m)) return;
+    if (process* p = current_process(); p && is_being_killed(*p)) {
+        p->mail.push_back(m);
+        return;
+    }
     if (is_server_message(*m) && server_type_of(*m).is_request)
         fail(static_cast<request&>(*m), call_failure::no_reply, {});
     m->type->drop(m, exit_kind::normal);

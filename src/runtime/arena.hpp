@@ -38,6 +38,8 @@ public:
     bool tidy() noexcept;
     /// Whether `tidy` has something to do; without the lock.
     bool untidy() const noexcept;
+    /// Whether there is memory to return, by any thread.
+    bool enough_empty() const noexcept;
 
     /// The cell of a slot; null when that slot has never been in use.
     process* at(std::uint32_t slot) noexcept {
@@ -96,7 +98,6 @@ private:
     void hand_over(thread_cells& c, unsigned keep) noexcept;
     void put_back(process* p) noexcept;
     std::size_t kept_regions() const noexcept;
-    bool enough_empty() const noexcept;
     bool keeps_cells(const thread_cells* c) const noexcept;
     bool return_memory() noexcept;
 

@@ -32,7 +32,7 @@ bool takes_at_once(const process& p, const bounded_mailbox& b) noexcept {
 /// True when p has to be pushed.
 bool put(process& p, message* m) noexcept {
     ++p.arrived;
-    p.mail.push_back(m);
+    p.inbox.push_back(m);
     p.mailbox_news.store(p.mailbox_news.load(std::memory_order_relaxed) | user_news,
                          std::memory_order_relaxed);
     return p.wants == mail_wanted::any && consume(p, wake_reason::ready);
@@ -141,8 +141,8 @@ delivery deliver_bounded(process& p, message* m, waiting_send* w) noexcept {
     switch (b.policy) {
     case mailbox_policy::drop_oldest: {
         message_list out;
-        while (!p.mail.empty()) {
-            out.push_back(p.mail.pop_front());
+        while (!p.inbox.empty()) {
+            out.push_back(p.inbox.pop_front());
             count_consumed(p);
             if (b.passed != 0) --b.passed;
             ++b.lost;
@@ -180,9 +180,9 @@ message* take_bounded(process& p, message*& seen, bool (*wanted)(const message&,
     bounded_mailbox& b = bounded_of(p);
     if (!seen) b.passed = 0;
     if (b.passed == 0) seen = nullptr; // all that it had passed over has been dropped
-    for (message* m = seen ? seen->next : p.mail.first; m; m = m->next) {
+    for (message* m = seen ? seen->next : p.inbox.first; m; m = m->next) {
         if (wanted(*m, context)) {
-            p.mail.remove(seen, m);
+            p.inbox.remove(seen, m);
             count_consumed(p);
             return m;
         }
@@ -306,8 +306,8 @@ mailbox_limit set_mailbox_limit(mailbox_limit limit) {
             on = advance(p);
         } else if (fresh->capacity != bounded_mailbox::unlimited) {
             b = std::move(fresh);
-            message_list news = message_stack::in_order(std::exchange(p.inbox.newest, nullptr));
-            p.mail.append(news);
+            p.mail.append(p.inbox);
+            p.inbox = std::exchange(p.mail, {});
             p.mailbox_news.store(p.mailbox_news.load(std::memory_order_relaxed) | bounded_mail,
                                  std::memory_order_relaxed);
         }

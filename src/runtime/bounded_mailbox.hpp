@@ -2,7 +2,7 @@
 //
 // A bounded process has the bit `bounded_mail` in mailbox_news, from which all else follows:
 //
-// * Nothing lies in its `inbox`: whoever sends puts into `mail`, also when it runs, and the owner takes from there, all
+// * Nothing lies in its `mail`: whoever sends puts into `inbox`, also when it is parked, and the owner takes from there
 //   under the lock. So `drop_oldest` can take the oldest message out, and `arrived - consumed` is the exact length.
 // * What waits for room stands in one line, first come, first served. While anybody stands there a plain send finds the
 //   mailbox full: the room that is made belongs to the line.

@@ -5,7 +5,6 @@
 #include "runtime_core.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace genever::detail {
 
@@ -37,22 +36,23 @@ bool receive_wait::look(process& p) noexcept {
     if ((news & (system_news | system_left)) == 0 && take_own(p)) return true;
     if (news == 0) return false;
     message* m;
-    message* arrivals;
     {
         spin_guard g{p.lock};
         m = take_from(p.system, system_seen_, types_, count_);
-        arrivals = std::exchange(p.inbox.newest, nullptr);
+        p.mail.append(p.inbox);
         p.mailbox_news.store(p.system.empty() ? 0 : system_left, std::memory_order_relaxed);
     }
-    message_list in_order = message_stack::in_order(arrivals);
-    p.mail.append(in_order);
     found_.reset(m);
     return m || take_own(p);
 }
 
 bool receive_wait::take_own(process& p) noexcept {
-    message* m = take_from(p.mail, seen_, types_, count_);
+    message* m = p.mail.first;
     if (!m) return false;
+    if (!seen_ && (!types_ || m->type == types_[0])) // most often the first one is what is wanted
+        p.mail.pop_front();
+    else if (m = take_from(p.mail, seen_, types_, count_); !m)
+        return false;
     p.consumed.store(p.consumed.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     found_.reset(m);
     return true;

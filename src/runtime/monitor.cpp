@@ -1,5 +1,6 @@
 #include "monitor.hpp"
 
+#include "arena.hpp"
 #include "runtime_core.hpp"
 #include "stuck_stack.hpp"
 #include "thread_priority.hpp"
@@ -126,7 +127,9 @@ void monitor::watch() noexcept {
         // What a worker comes to itself wakes nobody (decision 7): where that takes until now, others may help. And a thread
         // that was just being relieved may have left something behind; if it has ended by now, this is the first look that
         // sees all it did.
-        if (core_.anything_ready() || ((relieved_some || !stuck_.empty()) && core_.anything_left_behind()))
+        // Memory to return is no worker's either, unless one is awake and has nothing else to do.
+        if (core_.anything_ready() || the_cells.enough_empty() ||
+            ((relieved_some || !stuck_.empty()) && core_.anything_left_behind()))
             core_.wake_idle_worker();
         if (has_spares_ && now - last_handover_ > spares_kept) {
             core_.threads().keep_spares(0);

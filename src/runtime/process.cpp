@@ -200,7 +200,7 @@ bool deliver_unbounded(process& p, message* m) noexcept {
         p.mail.push_back(m);
         return consume(p, wake_reason::ready);
     }
-    p.inbox.push(m);
+    p.inbox.push_back(m);
     p.mailbox_news.store(p.mailbox_news.load(std::memory_order_relaxed) | user_news,
                          std::memory_order_relaxed);
     return false;
@@ -414,7 +414,7 @@ std::int64_t runtime_core::live() const noexcept {
 void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexcept {
     const pid id = pid_of(p);
     std::unique_ptr<process_extras> x;
-    message* inbox = nullptr;
+    message_list inbox;
     message_list system;
     std::vector<std::string> names;
     const auto die = [&] { // under the lock
@@ -425,7 +425,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
         p.wants = mail_wanted::none;
         p.attention.store(0, std::memory_order_relaxed);
         p.mailbox_news.store(0, std::memory_order_relaxed);
-        inbox = std::exchange(p.inbox.newest, nullptr);
+        inbox = std::exchange(p.inbox, {});
         system = std::exchange(p.system, {});
         x.reset(std::exchange(p.extras, nullptr));
     };
@@ -444,8 +444,6 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
         die();
     }
     message_list mail = std::exchange(p.mail, {});
-    message_list unseen = message_stack::in_order(inbox);
-    mail.append(unseen);
     // What runs from here on, destructors of messages and the crash handler, runs in no process: this one is dead, and
     // its block may soon be another one's.
     this_thread()->running.store(nullptr, std::memory_order_relaxed);
@@ -465,6 +463,7 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     }
     drop_all(system, reason);
     drop_all(mail, reason);
+    drop_all(inbox, reason);
     if (x) {
         if (x->bounded) end_line(p, *x->bounded, reason);
         for (const auto& [other, nothing] : x->links) deliver_link_exit(other, id, reason);

@@ -198,7 +198,7 @@ private:
     process* next(thread_state& t);
     process* steal(thread_state& t);
     void sleep(thread_state& t);
-    bool tidy(thread_state& t) noexcept;
+    void tidy(thread_state& t) noexcept;
     void notify_one() noexcept;
     void stop_searching(thread_state& t) noexcept;
     enum class obeyed : std::uint8_t { goes_on, ends, waits };

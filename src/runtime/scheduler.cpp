@@ -220,20 +220,16 @@ process* runtime_core::steal(thread_state& t) {
     return nullptr;
 }
 
-// Returns memory of processes that have ended, a piece at a time, and looks at everything else in between; false when it is
-// not the time for it. What a busy program has to return comes to an end; that it looks again costs it little.
-bool runtime_core::tidy(thread_state& t) noexcept {
-    if (now() < t.tidies_at) return false;
-    stop_searching(t); // it does not look for work meanwhile: others may
+// Returns memory of processes that have ended, a piece at a time; in between it looks at everything else.
+void runtime_core::tidy(thread_state& t) noexcept {
+    if (now() < t.tidies_at) return;
     const bool more = the_cells.tidy();
     t.tidies_at = now() + (more ? 1'000'000 : 10'000'000);
-    return true;
 }
 
 void runtime_core::sleep(thread_state& t) {
     worker& w = *t.w;
     const bool untidy = the_cells.untidy();
-    if (untidy && tidy(t)) return;
     {
         // From here on the monitor does not relieve this thread: it runs no process.
         spin_guard g{w.driver_lock};
@@ -260,6 +256,7 @@ void runtime_core::sleep(thread_state& t) {
     if (!(idle_.fetch_and(~bit, std::memory_order_seq_cst) & bit)) t.searching = true; // chosen by notify_one
     monitor_->somebody_woke();
     if (w.timers.next_event() != timer_wheel::never) w.timers.expire(now());
+    if (untidy && !t.searching && w.queue.looks_empty() && shared_.looks_empty()) tidy(t);
 }
 
 // ---- running a process

@@ -121,27 +121,5 @@ struct message_list {
     }
 };
 
-/// Messages to which many add and of which one takes all. Owns nothing. Who adds one writes to it alone, and to none of the
-/// others, which lie in other processors' caches.
-struct message_stack {
-    message* newest = nullptr;
-
-    void push(message* m) noexcept {
-        m->next = newest;
-        newest = m;
-    }
-    /// `newest` and what hangs on it, the oldest first.
-    static message_list in_order(message* newest) noexcept {
-        message_list l;
-        l.last = newest;
-        while (message* m = newest) {
-            newest = m->next;
-            m->next = l.first;
-            l.first = m;
-        }
-        return l;
-    }
-};
-
 } // namespace detail
 } // namespace genever

@@ -24,8 +24,7 @@
 // * Mail: a receive does not register anywhere. It leaves itself in `waiter` and asks for `parking::mail`; its worker
 //   parks the process unless something has arrived (`mailbox_news`), all under one lock. Who sends to a process that
 //   is parked so appends to its `mail` and makes it run; who sends to any other leaves the message in `inbox`. (With a
-//   limit all of it goes to `mail`, which is then touched under the lock only.) Before the coroutine goes on, the worker asks
-//   the waiter whether it has what it wants.
+//   limit all mail stays in `inbox`, and the owner takes it from there under the lock.) Before the coroutine goes on, the worker asks the waiter whether it has what it wants.
 // * Frames are destroyed only by the thread on which the process runs, so a kill marks the block and lets
 //   a worker do it. Awaiters deregister in their destructors.
 #pragma once
@@ -103,6 +102,7 @@ private:
 inline constexpr std::size_t cell_size = 256;
 enum class cell_guest : std::uint8_t { none, other, abandoned };
 
+// What a sender touches is in the first half, a cache line; the second half is its owner's.
 struct alignas(64) process : process_head {
     // ---- under `lock`
     spinlock lock;
@@ -117,12 +117,20 @@ struct alignas(64) process : process_head {
     wake_reason reason;
     locked_counter<std::uint32_t> generation;
     locked_counter<std::uint64_t> token;
-    message_stack inbox;                   // arrivals of the user lane
+    message_list inbox;                    // arrivals of the user lane
     message_list system;                   // arrivals of the system lane
     locked_counter<std::uint32_t> arrived; // user messages ever put into the mailbox
     // Written under `lock`, read by the owner without it, as hints.
     std::atomic<std::uint8_t> attention;
     std::atomic<std::uint8_t> mailbox_news;
+
+    // Who lives in the rest of the cell: nobody or the root, or some other frame that was made while the process was;
+    // a cell is not used again while such a frame lives.
+    std::atomic<cell_guest> guest;
+    // ---- the owner's
+    parking asked : 6;   // what the coroutine asked for as it suspended
+    bool lends : 1;      // `waiter` is a lending_waiter
+    bool keeps_call : 1; // a `kept_call` goes after the frames
 
     // ---- the run queue's while queued
     process* next_ready;
@@ -130,19 +138,12 @@ struct alignas(64) process : process_head {
     runtime_core* home;
     std::coroutine_handle<task_promise<void>> root;
     // ---- the owner's, without the lock; under `lock` while parked
-    message_list mail; // before `inbox` in the order of arrival: not yet received; with a limit, under `lock`
+    message_list mail; // before `inbox` in the order of arrival: not yet received
     mail_waiter* waiter;
     process_extras* extras; // links, monitors, names...: under `lock`; made when first needed
     // ---- counters
     std::atomic<std::uint32_t> consumed;      // user messages ever received; written by the owner
     locked_counter<std::uint32_t> operations; // awaits so far: the owner writes it; every 128th yields
-    parking asked : 6;                        // the owner's: what the coroutine asked for as it suspended
-    bool lends : 1;                           // the owner's: `waiter` is a lending_waiter
-    bool keeps_call : 1;                      // the owner's: a `kept_call` goes after the frames
-
-    // Who lives in the rest of the cell: nobody or the root, or some other frame that was made while the process was;
-    // a cell is not used again while such a frame lives.
-    std::atomic<cell_guest> guest;
 
     // The rest of the cell holds the first frame when it fits.
     char* frame_storage() noexcept { return reinterpret_cast<char*>(this + 1); }
