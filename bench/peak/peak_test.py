@@ -316,7 +316,10 @@ class Report(unittest.TestCase):
             self.assertIn("svg", xml.etree.ElementTree.fromstring(svg).tag, name)
 
     def test_markdown_has_a_line_for_each_goal(self):
-        text = report.markdown(made_up(), FACTS, {"cpu": ""})
+        plots = self.read(made_up())[1]
+        text = report.markdown(made_up(), FACTS, plots)
+        self.assertIn("![Goodput in overload](peak-goodput.svg)", text)
+        self.assertIn("![Goodput in overload](docs/peak-goodput.svg)", report.readme(plots, FACTS))
         for goal in goals.goals(made_up()):
             self.assertIn(f"| {goal.what} | {goal.wanted} |", text)
 

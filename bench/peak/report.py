@@ -162,9 +162,14 @@ def rid_of_nan(value):
     return None if isinstance(value, float) and value != value else value
 
 
+def in_words(svg):
+    """What a picture shows, in words: for those who do not see it."""
+    return html.unescape(re.search("<title>(.*?)</title>", svg)[1])
+
+
 def markdown(results, facts, plots):
     """What docs/performance.md says of it."""
-    lines = [f"![{name}](peak-{name}.svg)\n" for name in plots]
+    lines = [f"![{in_words(svg)}](peak-{name}.svg)\n" for name, svg in plots.items()]
     lines += ["| it must show | goal | Genever | | beside it |", "|---|---|---|---|---|"]
     for goal in goals(results):
         lines.append(f"| {goal.what} | {goal.wanted} | {goal.found} | {goal.verdict} | {goal.peers} |")
@@ -175,7 +180,7 @@ def markdown(results, facts, plots):
 def readme(plots, facts):
     shown = [name for name in ("cpu", "goodput", "storm") if name in plots]
     peers = [stack["title"] for stack in facts["stacks"] if stack["key"] in PEERS]
-    lines = [f"![{name}](docs/peak-{name}.svg)\n" for name in shown]
+    lines = [f"![{in_words(plots[name])}](docs/peak-{name}.svg)\n" for name in shown]
     lines.append(f"`make peak` measures Genever beside {' and '.join(peers)} on your machine; the figures above, with where "
                  "Genever loses, are explained in [docs/performance.md](docs/performance.md).")
     return "\n".join(lines)
