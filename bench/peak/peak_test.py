@@ -174,7 +174,7 @@ def made_up(better=True):
                 {"goodput": 100, "goodput_share": 0.1, "capacity": 1000, "p99_ms": 900, "health_ms": 900, "health_failed": 9},
                 {"goodput": 0, "goodput_share": 0.0, "capacity": 900, "p99_ms": math.nan, "health_ms": 1000,
                  "health_failed": 9})
-    for cell in (*goals.STORMS, "20,000 crashes a second"):
+    for cell in (*goals.STORMS, "20,000 crashes a second", goals.NO_CRASHES):
         values = {"failed": 0 if better else 1, "kept": 100.0, "p99_ms": 3.0, "dropped": 0, "reported_kib": 9.0,
                   "crashes_per_s": 19_500 if better else 9_000, "good_offered": 3000}
         add("crash storm", cell, values, values, values)
@@ -360,7 +360,7 @@ class Choice(unittest.TestCase):
             quick, soak_seconds = False, 600
 
         self.assertIn(goals.PING, run.Steady().cells(AnyBench))
-        for cell in goals.STORMS:
+        for cell in (*goals.STORMS, goals.NO_CRASHES):
             self.assertIn(cell, run.CrashStorm().cells(AnyBench))
         results = made_up()
         for scenario in (run.Hogs(), run.ArrivingHogs()):

@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from measuring import Invalid  # noqa: E402
 from closed_loop import MIB  # noqa: E402
 from figures import over_time, quantiles  # noqa: E402
+from goals import NO_CRASHES  # noqa: E402
 from load import Attack, Wrk, attack  # noqa: E402
 from open_loop import MS, latencies  # noqa: E402
 from scenario import Figure, Scenario  # noqa: E402
@@ -58,11 +59,13 @@ class CrashStorm(Scenario):
         "50 % of the traffic": (2_000, 2_000, "/panic"),
         "100 % of the traffic": (200, 4_000, "/panic"),
         "20,000 crashes a second": (3_000, 20_000, "/panic"),
+        NO_CRASHES: (3_000, 20_000, "/ping"),
         "null dereference": (3_000, 1_000, "/panic/segv"),
         "panic in a goroutine": (3_000, 1, "/panic/goroutine"),
     }
     about = (f"Handlers crash at 10, 50 and 100 % of {TOTAL:,} requests a second (beside the last, 200 good ones, to see what "
-             "becomes of them), and 20,000 times a second beside 3,000 good requests. The good ones are `/ping` in an open "
+             "becomes of them), and 20,000 times a second beside 3,000 good requests; once more, to tell the crashes from the mere load, "
+             "with `/ping` in place of those 20,000. The good ones are `/ping` in an open "
              "loop, before, during and after the storm; the crashes come over connections of their own, paced, and may fall "
              "short of what was asked for where a stack does not manage them. Each stack reports its crashes "
              "as it does by default, into a file. For Genever also a null dereference, 1,000 times a second; for Gin also "
