@@ -112,10 +112,10 @@ def heavy_storm(results):
         if not known(value):
             yield unmeasured(f"{cell}: {title}", wanted)
             continue
-        beside = peers(figure, unit)
+        beside = [peers(figure, unit)]
         if figure == "p99_ms" and known(instead := results.median("crash storm", NO_CRASHES, "genever", figure)):
-            beside += f"; Genever, where those are `/ping`, too: {number(instead)} ms"
-        yield Goal(f"{cell}: {title}", wanted, number(value) + unit, holds(value), beside)
+            beside.append(f"Genever, where those are `/ping`, too: {number(instead)} ms")
+        yield Goal(f"{cell}: {title}", wanted, number(value) + unit, holds(value), "; ".join(filter(None, beside)))
 
 
 def hogs(results):

@@ -71,7 +71,7 @@ class CrashStorm(Scenario):
              "as it does by default, into a file. For Genever also a null dereference, 1,000 times a second; for Gin also "
              "a panic in a bare goroutine, once a second, which ends the program: it is started again after 100 ms, "
              "as systemd does by default.")
-    figures = (Figure("crashes_per_s", "crashes/s"), Figure("good_offered", "good requests offered/s"),
+    figures = (Figure("crashes_per_s", "the storm's requests/s"), Figure("good_offered", "good requests offered/s"),
                Figure("failed", "good: failed", "less"), Figure("kept", "good: served, %", "more"),
                Figure("calm_p99_ms", "p99 before, ms", "less"), Figure("p99_ms", "p99 in the storm, ms", "less"),
                Figure("max_ms", "max, ms", "less"), Figure("dropped", "connections dropped", "less"),

@@ -201,6 +201,19 @@ task<> selecting_until_cancelled(at_place p) {
     co_await select(done(t), recv(p->empty, v));
     if (v) ++p->consumed;
 }
+task<> selecting_a_tick(at_place p) {
+    witness w{p};
+    ticker t(300ms);
+    std::optional<int> v;
+    auto ticked = [w] {};
+    co_await select(tick(t, ticked), recv(p->empty, v));
+    if (v) ++p->consumed;
+}
+task<> selecting_nothing_but_an_end(at_place p) {
+    witness w{p};
+    auto over = [w] {};
+    co_await select(after(1s, over));
+}
 task<> selecting_for_ever(at_place p) {
     witness w{p};
     co_await select();
@@ -271,6 +284,21 @@ task<> waiting_for_a_condition_with_a_limit(at_place p) {
     const auto r = co_await p->changed.wait_for(g, 1s);
     EXPECT_TRUE(g.owns_lock());
     if (r == std::cv_status::no_timeout) ++p->acted;
+}
+/// Its predicate never holds: it waits again after each notification.
+task<> waiting_until_something_holds(at_place p) {
+    witness w{p};
+    auto g = co_await p->cm.lock();
+    auto never = [w] { return false; };
+    co_await p->changed.wait(g, never);
+}
+task<> waiting_until_something_holds_with_a_limit(at_place p) {
+    witness w{p};
+    auto g = co_await p->cm.lock();
+    auto never = [w] { return false; };
+    const bool held = co_await p->changed.wait_for(g, 1s, never);
+    EXPECT_FALSE(held);
+    EXPECT_TRUE(g.owns_lock());
 }
 task<> calling_once(at_place p) {
     witness w{p};
@@ -511,6 +539,8 @@ const test::kill_table<place> table{
             {"select over a vector", selecting_over_a_vector, give_and_take},
             {"select until cancelled", selecting_until_cancelled, cancel},
             {"select until cancelled, its channel", selecting_until_cancelled, give},
+            {"select with a ticker", selecting_a_tick, give},
+            {"select with after alone", selecting_nothing_but_an_end, nothing},
             {"select without cases", selecting_for_ever, nothing},
             {"wait_group::wait", waiting_for_a_group, finish_group},
             {"mutex::lock", locking, unlock},
@@ -522,6 +552,9 @@ const test::kill_table<place> table{
             {"condition::wait, beside another", waiting_for_a_condition_beside_another, notify_one_of_two},
             {"condition::wait, for its mutex again", waiting_for_its_mutex_again, notify},
             {"condition::wait_for", waiting_for_a_condition_with_a_limit, notify, "condition::wait_until("},
+            {"condition::wait, until", waiting_until_something_holds, notify, "condition::wait<"},
+            {"condition::wait_for, until", waiting_until_something_holds_with_a_limit, notify,
+             "condition::wait_until("},
             {"once::call", calling_once, unblock_first, "calling_once("},
             {"once::call, after another", calling_once_after_another, unblock_first, "once::first<"},
             {"cancellation_token::done", waiting_for_a_cancel, cancel},

@@ -71,7 +71,10 @@ public:
         const int child = w.processes.about_to_spawn();
         // On the heap, so that the outermost frame is small enough for the process's cell.
         auto p = std::make_unique<program>(w, seed, child);
-        auto body = [](std::unique_ptr<program> self) -> task<> { co_await self->run(); };
+        auto body = [](std::unique_ptr<program> self) -> task<> {
+            const counted_place outermost = self->frame_;
+            co_await self->run();
+        };
         if (linked) {
             w.processes.spawned(child, spawn_link(body, std::move(p)));
             w.processes.linked(starter, child);

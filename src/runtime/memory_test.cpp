@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <fstream>
@@ -94,10 +95,11 @@ task<> start_some_more() {
     }
 }
 
-/// What there is when no worker has had anything to do: as soon as that is what there was `before`, or after many times as
-/// long as it should take. The calling thread is none of the workers, and wakes none.
-memory at_rest(const memory& before) {
-    for (int i = 0; i < 2'000 && !memory{}.is_about(before); ++i) std::this_thread::sleep_for(10ms);
+/// What there is when no worker has had anything to do: as soon as that is what there was `before`, or when it is over with
+/// the test's patience. The calling thread is none of the workers, and wakes none.
+memory at_rest(const memory& before, std::chrono::steady_clock::time_point patience) {
+    while (!memory{}.is_about(before) && std::chrono::steady_clock::now() < patience)
+        std::this_thread::sleep_for(10ms);
     return memory{};
 }
 
@@ -107,6 +109,7 @@ TEST(ProcessMemory, IsGivenBackWhenTheProcessesHaveEndedAndTakenAgain) {
     if (sanitized)
         GTEST_SKIP() << "a sanitizer keeps the frames of processes on its heap, and what has been freed, too";
     const memory before;
+    const auto patience = std::chrono::steady_clock::now() + 40s; // it takes a second or two
     std::size_t first_peak = 0;
     for (const unsigned workers : {1U, 2U}) {
         for (const bool shuffled : {false, true}) {
@@ -124,7 +127,7 @@ TEST(ProcessMemory, IsGivenBackWhenTheProcessesHaveEndedAndTakenAgain) {
                     co_await end_all(all);
                     if (round != 2) co_await start_some_more();
                 });
-                const memory ended = at_rest(before);
+                const memory ended = at_rest(before, patience);
                 EXPECT_LE(ended.of_processes, before.of_processes + kept) << which;
                 EXPECT_LE(ended.in_all, before.in_all + kept) << which;
             }

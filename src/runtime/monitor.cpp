@@ -25,6 +25,8 @@ constexpr auto tick = 1ms;
 constexpr std::int64_t computing = 400'000;
 // Ticks for which all workers must have slept before the monitor does.
 constexpr int idle_ticks = 2;
+// Ticks after which a worker is reminded of memory that may be returned.
+constexpr unsigned reminder = 16;
 // How long a thread may take to tell its stack.
 constexpr std::int64_t patience = 200'000'000;
 // For how long after a stall a spare thread for each worker is kept.
@@ -114,6 +116,7 @@ void monitor::watch() noexcept {
     ask_to_be_prompt(0, own_nice_);
     const enter_thread in{me_};
     int idle = 0;
+    unsigned ticks = 0;
     while (wait_for_tick()) {
         bool awake = false;
         const std::int64_t now = core_.now();
@@ -127,15 +130,18 @@ void monitor::watch() noexcept {
         // What a worker comes to itself wakes nobody (decision 7): where that takes until now, others may help. And a thread
         // that was just being relieved may have left something behind; if it has ended by now, this is the first look that
         // sees all it did.
-        // Memory to return is no worker's either, unless one is awake and has nothing else to do.
-        if (core_.anything_ready() || the_cells.enough_empty() ||
+        // Memory to return is no worker's either, unless one is awake now and then and has nothing else to do.
+        const bool to_return = the_cells.enough_empty();
+        if (core_.anything_ready() || (to_return && ++ticks % reminder == 0) ||
             ((relieved_some || !stuck_.empty()) && core_.anything_left_behind()))
             core_.wake_idle_worker();
         if (has_spares_ && now - last_handover_ > spares_kept) {
             core_.threads().keep_spares(0);
             has_spares_ = false;
         }
-        idle = awake || has_spares_ || asked_ || !stuck_.empty() || !core_.all_sleep() ? 0 : idle + 1;
+        idle = awake || has_spares_ || to_return || asked_ || !stuck_.empty() || !core_.all_sleep()
+                   ? 0
+                   : idle + 1;
         if (idle < idle_ticks) continue;
         wait_for_work();
         idle = 0;

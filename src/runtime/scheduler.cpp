@@ -220,7 +220,8 @@ process* runtime_core::steal(thread_state& t) {
     return nullptr;
 }
 
-// Returns memory of processes that have ended, a piece at a time; in between it looks at everything else.
+// Returns memory of processes that have ended, a piece at a time; in between it looks at everything else, which waits for
+// up to a millisecond.
 void runtime_core::tidy(thread_state& t) noexcept {
     if (now() < t.tidies_at) return;
     const bool more = the_cells.tidy();

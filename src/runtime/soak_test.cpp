@@ -74,7 +74,10 @@ public:
         const int child = m.about_to_spawn();
         // On the heap, so that the outermost frame is small enough for the process's cell.
         auto p = std::make_unique<program>(m, seed, child);
-        auto body = [](std::unique_ptr<program> self) -> task<> { co_await self->run(); };
+        auto body = [](std::unique_ptr<program> self) -> task<> {
+            const counted_place outermost = self->frame_;
+            co_await self->run();
+        };
         if (how == 0) {
             m.spawned(child, spawn(body, std::move(p)));
         } else if (how == 1) {

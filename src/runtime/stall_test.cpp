@@ -170,6 +170,31 @@ TEST(Stall, IsReportedOnceWithTheProcessAndItsStack) {
     }
 }
 
+TEST(Stall, ASecondOneOfTheSameProcessIsReportedAgain) {
+    stalls seen;
+    std::atomic<bool> stop = false;
+    pid hog;
+    {
+        runtime rt{{.workers = 1, .on_stall = seen.handler()}};
+        hog = rt.spawn([&]() -> task<> {
+            for (int i = 0; i < 2; ++i) {
+                burn_until(stop);
+                stop = false;
+                co_await sleep_for(5ms);
+            }
+        });
+        rt.run([&]() -> task<> {
+            for (std::size_t reports = 1; reports <= 2; ++reports) {
+                while (seen.taken().size() < reports) co_await sleep_for(1ms);
+                stop = true;
+                while (stop) co_await sleep_for(1ms);
+            }
+        });
+    }
+    ASSERT_EQ(seen.taken().size(), 2U);
+    for (const stall_report& r : seen.taken()) EXPECT_EQ(r.pid, hog);
+}
+
 TEST(Stall, ASystemCallIsNotInterruptedByTheReport) {
     stalls seen;
     std::atomic<unsigned> unslept = 77;

@@ -40,29 +40,34 @@ class Hogs(unittest.TestCase):
         service = Showcase(GENEVER_WORKERS=2, GENEVER_LOG="warning")
         self.addCleanup(service.kill)
         answers = []
+        enough = threading.Event()
 
         def burn():
-            # Eight hogs at once are an overload: one that has waited for too long is refused, and asks again.
-            while (status := service.request("GET", "/work?us=3000000", timeout=120).status) == 503:
-                time.sleep(0.1)
-            answers.append(status)
+            # The next one at once: some of them are at it throughout. Eight at a time are an overload, so one that has
+            # waited for too long may be refused; it asks again.
+            while not enough.is_set():
+                status = service.request("GET", "/work?us=3000000", timeout=120).status
+                answers.append(status)
+                if status == 503:
+                    time.sleep(0.1)
 
         hogs = [threading.Thread(target=burn) for _ in range(8)]
         for hog in hogs:
             hog.start()
-        # 8 times 3 s of work on two cores: they are at it for 12 s at least.
-        eventually(lambda: "has kept its thread" in service.log(), "a report of the stall", 30)
-        pings = []
-        while pings.count(200) < 200:
-            pings.append(service.get("/ping").status)
-        # The cores are the machine's, and their owner may be busy: a few have waited for too long.
-        self.assertLessEqual(set(pings), {200, 503})
-        self.assertLess(pings.count(503), 20, "refused, of 200")
-        self.assertEqual(answers, [], "a hog was done before the pings: they did not run side by side")
+        try:
+            eventually(lambda: "has kept its thread" in service.log(), "a report of the stall", 30)
+            # The cores are the machine's, whose owner may be busy: a few of the pings may have waited for too long.
+            pings = [service.get("/ping").status for _ in range(200)]
+        finally:
+            enough.set()
         for hog in hogs:
             hog.join()
-        self.assertEqual(answers, [200] * 8)
-        eventually(lambda: service.log().count("has kept its thread") == 8, "one report for each stall", 30)
+        self.assertLessEqual(set(pings), {200, 503})
+        self.assertLess(pings.count(503), 20, "refused, of 200")
+        self.assertLessEqual(set(answers), {200, 503})
+        burnt = answers.count(200)
+        self.assertGreaterEqual(burnt, 2, "hogs, one for each core")
+        eventually(lambda: service.log().count("has kept its thread") == burnt, "one report for each stall", 30)
         # ThreadSanitizer delivers a signal only when the thread calls into it, and by then the stack is another.
         if "thread" not in SANITIZERS:
             self.assertIn("showcase::", service.log(), "the report names the function")

@@ -102,7 +102,7 @@ private:
 inline constexpr std::size_t cell_size = 256;
 enum class cell_guest : std::uint8_t { none, other, abandoned };
 
-// What a sender touches is in the first half, a cache line; the second half is its owner's.
+// The first half, a cache line, has what others touch while the process runs; the second what its owner touches then.
 struct alignas(64) process : process_head {
     // ---- under `lock`
     spinlock lock;
