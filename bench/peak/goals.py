@@ -114,7 +114,7 @@ def heavy_storm(results):
             continue
         beside = [peers(figure, unit)]
         if figure == "p99_ms" and known(instead := results.median("crash storm", NO_CRASHES, "genever", figure)):
-            beside.append(f"Genever, where those are `/ping`, too: {number(instead)} ms")
+            beside.append(f"Genever, with pings in their place: {number(instead)} ms")
         yield Goal(f"{cell}: {title}", wanted, number(value) + unit, holds(value), "; ".join(filter(None, beside)))
 
 

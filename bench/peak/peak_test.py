@@ -319,7 +319,7 @@ class Report(unittest.TestCase):
         plots = self.read(made_up())[1]
         text = report.markdown(made_up(), FACTS, plots)
         self.assertIn("![Goodput in overload](peak-goodput.svg)", text)
-        self.assertIn("Genever, where those are `/ping`, too: 3", text)
+        self.assertIn("Genever, with pings in their place: 3", text)
         self.assertIn("![Goodput in overload](docs/peak-goodput.svg)", report.readme(plots, FACTS))
         for goal in goals.goals(made_up()):
             self.assertIn(f"| {goal.what} | {goal.wanted} |", text)
