@@ -97,18 +97,6 @@ task<> answer_path(http::exchange& x) {
     return {};
 }
 
-/// A blocking client, for a test that must not suspend.
-int connect_and_say(std::uint16_t port, const std::string& request) {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
-    EXPECT_EQ(::send(fd, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
-    return fd;
-}
-
 } // namespace
 
 // The budget of restarts is exactly what is killed: a single start that fails, because those before are not gone
@@ -301,7 +289,8 @@ TEST(HttpServerTree, ADrainWaitsForConnectionsWhoseProcessesHaveNotRunYet) {
         EXPECT_TRUE(listener);
         std::vector<net::tcp_stream> streams;
         for (int i = 0; i < 50; ++i) {
-            const int fd = connect_and_say(listener->local().port(), get("/x"));
+            const int fd = connect_blocking(listener->local().port()); // the test must not suspend
+            send_blocking(fd, get("/x"));
             ::fcntl(fd, F_SETFL, O_NONBLOCK);
             streams.emplace_back(net::unique_fd{fd});
             auto accepted = listener->try_accept();

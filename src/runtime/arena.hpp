@@ -104,8 +104,8 @@ private:
     char* base_ = nullptr; // written once, before used_ is first more than 0
     std::size_t reserved_ = 0;
     std::atomic<std::uint32_t> used_{0};
-    alignas(64)
-        spinlock lock_; // guards what follows, and the growth of used_; what precedes is read by everybody
+    // Guards what follows, and the growth of used_. On another line than what precedes, which everybody reads.
+    alignas(64) spinlock lock_;
     std::size_t lowest_ = 0; // no region below it has a cell to give
     // Written under the lock; `tidy` looks without it, and is content with what was.
     std::atomic<std::size_t> backed_{0}; // regions

@@ -130,7 +130,7 @@ void monitor::watch() noexcept {
         // What a worker comes to itself wakes nobody (decision 7): where that takes until now, others may help. And a thread
         // that was just being relieved may have left something behind; if it has ended by now, this is the first look that
         // sees all it did.
-        // Memory to return is no worker's either, unless one is awake now and then and has nothing else to do.
+        // A worker that sleeps for good does not see what others leave empty.
         const bool to_return = the_cells.enough_empty();
         if (core_.anything_ready() || (to_return && ++ticks % reminder == 0) ||
             ((relieved_some || !stuck_.empty()) && core_.anything_left_behind()))

@@ -225,7 +225,9 @@ process* runtime_core::steal(thread_state& t) {
 void runtime_core::tidy(thread_state& t) noexcept {
     if (now() < t.tidies_at) return;
     const bool more = the_cells.tidy();
-    t.tidies_at = now() + (more ? 1'000'000 : 10'000'000);
+    constexpr std::int64_t between_regions = 1'000'000;
+    constexpr std::int64_t between_looks = 10'000'000;
+    t.tidies_at = now() + (more ? between_regions : between_looks);
 }
 
 void runtime_core::sleep(thread_state& t) {
