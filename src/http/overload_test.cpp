@@ -118,15 +118,19 @@ struct impatient {
     }
 };
 
-/// Says when it has begun with `/slow`, and keeps its worker until the test has sent more, and then for a while.
+/// Says when it has begun with `/slow`, and keeps its worker until the test has sent more, and then for a while; for `/critical`
+/// for two milliseconds.
 struct hold {
     static constexpr bool admits = true;
     std::atomic<bool>* begun;
     const std::atomic<bool>* more_sent;
     std::shared_ptr<http::traffic_class> usual = a_class({});
+    std::shared_ptr<http::traffic_class> critical = a_class({.priority = http::priority::critical});
     task<> operator()(http::exchange& x) const {
-        if (!x.admit(*usual)) return {};
+        const bool is_critical = x.request.path == "/critical";
+        if (!x.admit(is_critical ? *critical : *usual)) return {};
         x.response.body = "served";
+        if (is_critical) ::usleep(2000);
         if (x.request.path != "/slow") return {};
         *begun = true;
         while (!*more_sent) ::usleep(1000);
@@ -570,4 +574,38 @@ TEST(Overload, WhatCameWhileItsPredecessorWasHandledHasNotWaitedForTheServer) {
                 {.workers = 1, .on_crash = [](const crash_report&) {}});
     EXPECT_EQ(stats->refused(), 0U);
     EXPECT_EQ(stats->admitted(), 2U);
+}
+
+// The last of them is not accepted before the others have been handled, for the acceptor takes 64 at a time.
+TEST(Overload, WhoWaitedInTheBacklogHasWaitedForTheServer) {
+    static constexpr int others = 80;
+    std::atomic<bool> begun{false};
+    std::atomic<bool> more_sent{false};
+    auto stats = std::make_shared<http::server_stats>();
+    with_server({.handler = hold{&begun, &more_sent},
+                 .admission = {.queue_target = 20ms, .queue_interval = 10s, .queue_limit = 40ms},
+                 .stats = stats},
+                [&](std::uint16_t port) -> task<> {
+                    const int first = connect_blocking(port);
+                    send_blocking(first, get("/slow"));
+                    std::atomic<int> answered{0};
+                    const std::jthread rest{[&] {
+                        for (const time_point end = now() + 10s; !begun && now() < end;) ::usleep(1000);
+                        std::vector<int> all;
+                        for (int i = 0; i <= others; ++i) {
+                            all.push_back(connect_blocking(port));
+                            send_blocking(all.back(), get(i < others ? "/critical" : "/"));
+                        }
+                        more_sent = true;
+                        EXPECT_EQ(hear_blocking(all.back(), "try again later", 1), 1);
+                        all.pop_back();
+                        for (const int fd : all) EXPECT_EQ(hear_blocking(fd, "served", 1), 1);
+                        EXPECT_EQ(hear_blocking(first, "served", 1), 1);
+                        answered = 1;
+                    }};
+                    co_await until(answered, 1);
+                },
+                {.workers = 1, .on_crash = [](const crash_report&) {}});
+    EXPECT_EQ(stats->refused(http::refusal::queue_delay), 1U);
+    EXPECT_EQ(stats->admitted(), 1U + others);
 }

@@ -85,6 +85,23 @@ private:
     time_point due_{};
 };
 
+/// Since when those who are accepted have waited: in the backlog, too, as long as nothing but the server's other work kept
+/// them there.
+class backlog_wait {
+public:
+    /// At `now` all those were accepted who had come; or there was a reason to leave them there, which is past.
+    void none_since(time_point now) noexcept { open_since_ = now; }
+    /// The one who is accepted `now`. The system is asked only if it may have been a while.
+    time_point came(int fd, time_point now) const noexcept {
+        if (now - open_since_ < short_wait) return now;
+        return std::max(open_since_, now - net::silent_for(fd));
+    }
+
+private:
+    static constexpr duration short_wait = 2ms;
+    time_point open_since_ = now();
+};
+
 /// Accepts for ever. An error that lasts (no descriptors left) is reported once and waited out: the connections wait in
 /// the backlog meanwhile. From a connection's acceptance to its process there is no suspension, at which a kill
 /// would lose it.
@@ -94,19 +111,24 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
     int in_a_row = 0;
     accept_pace pace{server->options.admission.accept_rate};
     if (accepting_is_held()) co_await until_accepting();
+    backlog_wait in_backlog;
     for (;;) {
         auto a = listener->try_accept();
         if (a) {
             pause = 0ms;
-            spawn_connection(server, connections, std::move(*a));
-            if (const duration rest = pace.pause(now()); rest > 0ms)
+            const time_point came = in_backlog.came(a->fd.get(), now());
+            spawn_connection(server, connections, std::move(*a), came);
+            if (const duration rest = pace.pause(now()); rest > 0ms) {
                 co_await sleep_for(rest);
-            else if (++in_a_row % accept_batch == 0)
+                in_backlog.none_since(now());
+            } else if (++in_a_row % accept_batch == 0) {
                 co_await yield();
+            }
             continue;
         }
         if (a.error() == std::errc::operation_would_block) {
             co_await listener->io().readable();
+            in_backlog.none_since(listener->io().readable_since());
             continue;
         }
         if (pause == 0ms)
@@ -114,6 +136,7 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
                                               "; trying again until it works");
         pause = std::clamp<duration>(pause * 2, 5ms, 1s);
         co_await sleep_for(pause);
+        in_backlog.none_since(now());
     }
 }
 
@@ -135,7 +158,7 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
             for (int left = server->options.backlog; left > 0 && ours; --left) {
                 auto a = listener->try_accept();
                 if (!a) break;
-                spawn_connection(server, connections, std::move(*a));
+                spawn_connection(server, connections, std::move(*a), now());
             }
             s.reason = exit_kind::shutdown;
         } else if (s.from != acceptor && s.reason == exit_kind::normal) {
@@ -148,8 +171,9 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
 
 } // namespace
 
-void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a) {
-    auto presence = server_state::enter(server, client_of(a.peer));
+void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a,
+                      time_point came) {
+    auto presence = server_state::enter(server, client_of(a.peer), came);
     if (!presence) {
         turn_away(std::move(a.fd), server->admission);
         return;

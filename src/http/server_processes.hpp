@@ -21,8 +21,10 @@ pid start_connections(std::shared_ptr<server_state> server);
 /// `connections` is the process above.
 std::expected<pid, exit_reason> start_listener(std::shared_ptr<server_state> server, pid connections);
 
-/// Starts the process of a connection that has been accepted, linked to `connections`. It counts from this call on.
-void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a);
+/// Starts the process of a connection that has been accepted, linked to `connections`. It counts from this call on; its
+/// first request has waited since `came`.
+void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a,
+                      time_point came);
 
 /// The process of a connection that leaves its server (exchange::detach), for the time until it has ended: kills
 /// `connection` after `limit`.

@@ -25,7 +25,7 @@ server_state::server_state(server_options o)
       port(options.port) {}
 
 std::expected<server_state::presence, refusal>
-server_state::enter(const std::shared_ptr<server_state>& server, client_key client) {
+server_state::enter(const std::shared_ptr<server_state>& server, client_key client, time_point came) {
     using enum connection_limits::verdict;
     server->admission.count_accepted();
     auto verdict = too_many;
@@ -40,7 +40,7 @@ server_state::enter(const std::shared_ptr<server_state>& server, client_key clie
         server->admission.count(why);
         return std::unexpected(why);
     }
-    return presence{server, client, verdict == admitted_in_reserve, now()};
+    return presence{server, client, verdict == admitted_in_reserve, came};
 }
 
 server_state::presence::~presence() {

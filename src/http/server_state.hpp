@@ -65,8 +65,9 @@ struct server_state {
     };
 
     /// A connection of this client's has been accepted: its presence, or why it may not be.
+    /// `came`: since when it has waited for that.
     static std::expected<presence, refusal> enter(const std::shared_ptr<server_state>& server,
-                                                  client_key client);
+                                                  client_key client, time_point came);
 
     /// Where a drain finds a connection that waits for its client: in what the client's process owns, so that a kill
     /// takes it out, too.

@@ -292,7 +292,7 @@ TEST(HttpServerTree, ADrainWaitsForConnectionsWhoseProcessesHaveNotRunYet) {
             streams.emplace_back(net::unique_fd{fd});
             auto accepted = listener->try_accept();
             EXPECT_TRUE(accepted);
-            http::spawn_connection(server, connections, std::move(*accepted));
+            http::spawn_connection(server, connections, std::move(*accepted), now());
         }
         EXPECT_EQ(server->connections(), 50U);
         exit(connections, exit_kind::shutdown);
@@ -320,7 +320,7 @@ TEST(HttpServerTree, TheCountIsRightHoweverAConnectionsProcessEnds) {
                         const http::server_state::presence mine{std::move(p)};
                         co_await sleep_for(1s);
                     },
-                    *http::server_state::enter(server, 1)));
+                    *http::server_state::enter(server, 1, now())));
             EXPECT_EQ(server->connections(), 6U);
             server->drain(self());
             for (std::size_t i = 0; i < 3; ++i) { // most of them before their first step

@@ -4,7 +4,9 @@
 
 #include <genever/runtime/socket_source.hpp>
 
+#include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <netinet/tcp.h>
 #include <unistd.h>
 
@@ -105,6 +107,18 @@ task<std::expected<tcp_stream, std::error_code>> connect(endpoint to, time_point
         if (::getpeername(raw, peer.get(), &peer.size) == 0) break;
     }
     co_return std::expected<tcp_stream, std::error_code>{std::move(s)};
+}
+
+duration silent_for(int fd) noexcept {
+    static const duration tick = [] {
+        timespec t{};
+        ::clock_getres(CLOCK_MONOTONIC_COARSE, &t); // its resolution is the system's tick (clock_getres(2))
+        return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
+    }();
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return duration{0};
+    return std::max(duration{0}, std::chrono::milliseconds{info.tcpi_last_data_recv} - tick);
 }
 
 struct tcp_listener::source_lease {

@@ -86,6 +86,10 @@ struct accepted {
     endpoint peer;
 };
 
+/// How long the peer of this TCP socket has been silent: since its last bytes came, or, before any, since it connected. The
+/// system counts that in ticks (1 to 10 ms); one is taken off, so it is never more than it was. Zero where the system does not know.
+duration silent_for(int fd) noexcept;
+
 /// A listening socket, with SO_REUSEADDR: a restarted listener gets its port back at once. Where a socket source is
 /// installed (runtime/socket_source.hpp: the heart, or the service manager's socket activation) it comes from there, and
 /// connections wait in its backlog while this program is not there to accept them.
