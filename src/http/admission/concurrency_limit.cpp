@@ -38,6 +38,7 @@ constexpr duration half_life = 10s;
 constexpr double room = 0.75;
 constexpr double roomy = 4;
 // Handlers that take longer than this by nature are none that a queue would show in.
+constexpr std::uint8_t all_of_them = 0xFF;
 constexpr double long_wait = 2e9;
 constexpr duration longest_cohort = 4s;
 // A limited class of which no cohort ends for so long: its handlers hang, or have become ones that a limit is not for.
@@ -101,8 +102,8 @@ concurrency_limit::enter(time_point now, const bounds& b, double share) noexcept
             if (!raise_ceiling(now)) return std::unexpected(turn_away(now, b.least));
         }
     }
-    in_hand_.fetch_add(1, relaxed);
-    return ticket{now, join(now)};
+    const std::uint64_t cohort = join(now);
+    return ticket{now, cohort, in_hand_.fetch_add(1, relaxed) + 1};
 }
 
 // Under the lock, in a free class: one has come to the ceiling. Whether it may enter.
@@ -118,6 +119,7 @@ bool concurrency_limit::raise_ceiling(time_point now) noexcept {
         grown_from_ = ceiling_;
     }
     if (anew || grown || with_breaks) wanted_from_ = now;
+    if (anew) unusual_ = 0;
     return no_word;
 }
 
@@ -132,16 +134,18 @@ concurrency_limit::turned_away concurrency_limit::turn_away(time_point now, std:
         refused_at_ = now;
         return turned_away::full;
     }
-    return slow_ && wanted > without_word ? turned_away::full : turned_away::unproven;
+    const bool told_so = unusual_ == all_of_them && wanted > nanoseconds(base_);
+    return told_so || (slow_ && wanted > without_word) ? turned_away::full : turned_away::unproven;
 }
 
 // Under the lock, in a free class: of one that has ended.
-void concurrency_limit::note_end(double time, time_point now) noexcept {
+void concurrency_limit::note_end(const ticket& t, double time, time_point now) noexcept {
     // Trusted, there is no queue, whatever the time.
     const bool as_usual = time - base_ < harmless || time < usual * base_ || now < trusted_until_;
     if (base_from_ == 0 || !as_usual) unusual_at_ = now;
+    if (base_from_ != 0) unusual_ = static_cast<std::uint8_t>(unusual_ << 1 | !as_usual);
     if (now - wanted_at_ <= still_wanted && (base_from_ == 0 || as_usual))
-        ceiling_ = std::min(ceiling_ + 1, none / 4);
+        ceiling_ = std::max(ceiling_, std::min({ceiling_ + 1, 2 * t.in_hand, none / 4}));
 }
 
 // Under the lock, before somebody is refused: whether there is no reason for it any more. (Those who are in hand may take very
@@ -204,7 +208,7 @@ void concurrency_limit::leave(const ticket& t, time_point now, bool counts, cons
     if (phase_ == phase::free) {
         const bool left_alone = now - wanted_at_ > std::max<duration>(a_moment, nanoseconds(base_ / 2));
         if (crowded() && left_alone && in_hand() < ceiling_ * room) crowded_.store(false, relaxed);
-        if (counts) note_end(time, now);
+        if (counts) note_end(t, time, now);
     }
     if (t.cohort < first_valid_) return;
     cohort& c = place_of(t.cohort);
@@ -264,11 +268,14 @@ void concurrency_limit::judge(double time, double in_hand, time_point now, const
         phase_began_ -= probe_every - first_probe; // B may be from a time in which there was a queue already
         return;
     case phase::limited: {
-        if (now - refused_at_ > free_after) return be_free();
-        time_ *= std::exp(0.3 * std::log(time / time_));
-        if (now - phase_began_ > probe_every && now - refused_at_ < refused_lately)
-            return begin(phase::probing, probe_load * in_hand * std::min(1.0, base_ / time_), b.least, now);
         const double present = limit_.load(relaxed);
+        const bool filled = in_hand >= room * present;
+        if (filled) filled_at_ = now;
+        // Little is asked for; the few who come to the limit all the same would not let it go.
+        if (now - refused_at_ > free_after || now - filled_at_ > free_after) return be_free();
+        time_ *= std::exp(0.3 * std::log(time / time_));
+        if (now - phase_began_ > probe_every && now - refused_at_ < refused_lately && filled)
+            return begin(phase::probing, probe_load * in_hand * std::min(1.0, base_ / time_), b.least, now);
         const double least = static_cast<double>(std::max<std::size_t>(b.least, 1));
         // With so few there is no queue that fewer would shorten: B was too little.
         if (present <= least) base_ *= std::exp(0.3 * std::log(time_ / base_));
@@ -300,6 +307,7 @@ void concurrency_limit::suspect(double time, double in_hand, double most, time_p
 
 void concurrency_limit::be_free() noexcept {
     ceiling_ = static_cast<std::uint32_t>(2 * std::max(in_hand_of_time_, static_cast<double>(in_hand())));
+    unusual_ = 0;
     slow_ = false;
     last_time_ = 0;
     crowded_.store(false, relaxed);
@@ -325,12 +333,14 @@ void concurrency_limit::begin(phase p, double most, std::size_t least, time_poin
         time_ = headroom * base_; // from now on
         judged_at_ = now;
         refused_at_ = now;
+        filled_at_ = now;
         return;
     }
-    // Those that are too many go at the present rate (Little's law: N / T); then the cohorts.
+    // Those that are too many go at the present rate (Little's law: N / T); then the cohorts. Half of them may take longer by far.
     const double before = p == phase::halved ? time_before_ : time_;
     const double draining = in_hand() * before / std::max(in_hand_of_time_, 1.0);
-    give_up_ = now + 100ms + nanoseconds(2 * draining + 8 * before);
+    const double cohorts = (p == phase::halved ? 1 : cohorts_of_a_probe) * (cohort_size / most + 1);
+    give_up_ = now + 100ms + nanoseconds(2 * draining + std::max(8.0, 2 * cohorts) * before);
 }
 
 } // namespace genever::http

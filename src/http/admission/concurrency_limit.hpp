@@ -11,12 +11,12 @@
 //         ▲ ▲      or at its ceiling for     │                              │    │  every 5 s│
 //         │ └── as long as before: no queue, ┘                              │    ▼           │
 //         │     B is what it takes now                                      │   probing ─────┘
-//         └───────────── nobody refused for 2 s ────────────────────────────┘   (fewer than it can do: what is B?)
+//         └── for 2 s nobody refused, or far fewer in hand than may be ───────┘   (fewer than it can do: what is B?)
 //
 // * Free, there is a ceiling all the same, or a surge would be admitted as a whole before the first of it has told anything. It
-//   begins low and grows as TCP's window in its slow start (RFC 5681 section 3.1): by one for each request that has taken its
-//   usual time, so it doubles within T; and it doubles every 50 ms while none tells otherwise, for those that take long. Who
-//   comes to the ceiling may wait for a moment (`unproven`), unless the last ones took far too long. A ceiling that is wanted
+//   begins low and grows as TCP's window in its slow start (RFC 5681 section 3.1), doubling within T: by two for each request
+//   that has taken its usual time, but no further than to twice as many as were in hand with it; and it doubles every 50 ms while none tells otherwise, for those that take long. Who
+//   comes to the ceiling may wait for a moment (`unproven`), unless the last ones took too long. A ceiling that is wanted
 //   and does not grow is a suspicion, too (a third is admitted then).
 // * That T has grown does not tell a queue from work that takes longer by itself. So when it has, half as many are
 //   admitted for a moment: in a queue each then takes half as long; work that takes longer takes as long as before, and is
@@ -60,6 +60,7 @@ public:
     struct ticket {
         time_point entered{};
         std::uint64_t cohort = 0;
+        std::uint32_t in_hand = 0; // with it
     };
     /// Whether one more may be handled. `share`, from 0 to 1: the last places are for those who have had less than theirs.
     std::expected<ticket, turned_away> enter(time_point now, const bounds& b, double share = 1.0) noexcept;
@@ -99,7 +100,7 @@ private:
     bool raise_ceiling(time_point now) noexcept;
     void suspect(double time, double in_hand, double most, time_point now, std::size_t least) noexcept;
     turned_away turn_away(time_point now, std::size_t least) noexcept;
-    void note_end(double time, time_point now) noexcept;
+    void note_end(const ticket& t, double time, time_point now) noexcept;
     void forget_cohorts() noexcept { first_valid_ = next_cohort_; }
     void judge(double time, double in_hand, time_point now, const bounds& b) noexcept;
     void be_free() noexcept;
@@ -132,11 +133,14 @@ private:
     time_point wanted_from_{}; // since then, or since it grew, it has been wanted without a break
     time_point wanted_at_{};   // when one last came to the ceiling
     time_point unusual_at_{};  // when one last took longer than usual
-    bool slow_ = false;        // the last cohort did by far
-    double last_time_ = 0;     // of the last two cohorts
+    std::uint8_t unusual_ =
+        0; // for each of the last eight that ended at the ceiling, the latest lowest: whether it did
+    bool slow_ = false;    // the last cohort did by far
+    double last_time_ = 0; // of the last two cohorts
     double last_in_hand_ = 0;
     double suspicion_ = 0;
-    double time_ = 0; // T, of late, while limited
+    time_point filled_at_{}; // when a cohort had last about as many in hand as may be, while limited
+    double time_ = 0;        // T, of late, while limited
     double in_hand_of_time_ = 0;
     double time_before_ = 0;  // T, when half were admitted
     double limit_before_ = 0; // the phase

@@ -136,9 +136,9 @@ TEST_P(ConcurrencyLimit, KeepsNearlyAllOfTheCapacityAndAShortLineAtFiveTimesTheL
 TEST_P(ConcurrencyLimit, KeepsTheLineShortFromTheFirstMoment) {
     world w{GetParam()};
     w.run(100, 500ms);
-    auto s = w.run(2000, 7s);
-    EXPECT_GT(s.served, 400 * 7 * 95 / 100);
-    EXPECT_LT(s.p99(), 75ms);
+    auto s = w.run(2000, 5s);
+    EXPECT_GT(s.served, 400 * 5 * 94 / 100);
+    EXPECT_LT(s.p99(), 50ms);
 }
 
 TEST_P(ConcurrencyLimit, FindsTheCapacityOfAServiceThatWasNeverCalm) {
@@ -193,6 +193,20 @@ TEST_P(ConcurrencyLimit, LeavesWorkAloneThatTakesVeryDifferentTimes) {
     };
     auto s = w.run(1000, 60s);
     EXPECT_LT(part(s.refused, s.offered), 0.01);
+}
+
+// With this seed the first cohorts are misleading: the class is limited to a handful though nothing queues. A probe of so few
+// takes its time, and has to be waited for.
+TEST(ConcurrencyLimitMistaken, IsFoundOut) {
+    world w{64};
+    w.places = unbounded;
+    w.work = [](auto& r) {
+        std::lognormal_distribution<double> d{std::log(20e6), 1.2};
+        return duration{static_cast<duration::rep>(d(r))};
+    };
+    w.run(1000, 15s);
+    auto s = w.run(1000, 45s);
+    EXPECT_EQ(s.refused, 0U);
 }
 
 TEST_P(ConcurrencyLimit, LetsWorkTakeLongerThatDoesNotQueue) {
