@@ -179,7 +179,7 @@ std::uint64_t concurrency_limit::join(time_point now) noexcept {
         c->in_hand = 0;
     }
     ++c->entered;
-    c->in_hand += static_cast<double>(in_hand()) / cohort_size;
+    c->in_hand += static_cast<double>(in_hand() + 1) / cohort_size;
     return c->number;
 }
 
@@ -282,7 +282,7 @@ void concurrency_limit::judge(double time, double in_hand, time_point now, const
         double most = in_hand * headroom * base_ / time_;
         // Where fewer were in hand than may be, little was asked for, which says nothing of what can be done.
         if (in_hand < 0.9 * present) most = std::max(most, present);
-        most = std::clamp(most, present * 0.7, present * 1.2 + 1);
+        most = std::clamp(most, present * 0.7, present * 1.5 + 1);
         limit_.store(static_cast<std::uint32_t>(std::max(least, std::round(most))), relaxed);
         return;
     }
