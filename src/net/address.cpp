@@ -15,7 +15,7 @@ std::expected<endpoint, std::string> endpoint::parse(std::string_view address, s
     e.port_ = port;
     // A NUL would end the system's view of the text, but not ours.
     if (address.contains('\0') || !native_address::parse(std::string{address}.c_str(), e))
-        return std::unexpected("'" + std::string{address} +
+        return std::unexpected(std::string{"'"}.append(address) +
                                "' is not a numeric IPv4 or IPv6 address, such as 127.0.0.1 or ::1");
     return e;
 }

@@ -19,14 +19,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A worker is relieved after one to two ticks in one process.
-constexpr auto tick = 1ms;
+// A worker is relieved after one to two ticks in one process: short ones while there are spare threads, since hogs seldom come
+// alone; otherwise longer ones. (A look costs about 20 us: two switches of a core's thread, and a timer's interrupt.)
+constexpr auto short_tick = 1ms;
+constexpr auto calm_tick = 2ms;
 // So much CPU time since the first look at a run says that it computes.
 constexpr std::int64_t computing = 400'000;
 // Ticks for which all workers must have slept before the monitor does.
 constexpr int idle_ticks = 2;
 // Ticks after which a worker is reminded of memory that may be returned.
-constexpr unsigned reminder = 16;
+constexpr unsigned reminder = 8;
 // How long a thread may take to tell its stack.
 constexpr std::int64_t patience = 200'000'000;
 // For how long after a stall a spare thread for each worker is kept.
@@ -98,7 +100,7 @@ void monitor::wake() noexcept {
 
 bool monitor::wait_for_tick() noexcept {
     std::unique_lock g{lock_};
-    return !something_.wait_for(g, tick, [this] { return stopping_; });
+    return !something_.wait_for(g, has_spares_ ? short_tick : calm_tick, [this] { return stopping_; });
 }
 
 void monitor::wait_for_work() noexcept {

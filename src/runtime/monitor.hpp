@@ -1,6 +1,6 @@
 // Watches for workers that are stuck in one process: it hogs the core, or is blocked in a system call.
 //
-// At each look (every `tick`), for each worker:
+// At each look (every millisecond or two), for each worker:
 //
 //   - its thread has gone on to another process, or sleeps: nothing to do;
 //   - it waits for a core itself: nothing that another thread could better;

@@ -15,7 +15,7 @@ namespace {
 thread_local thread_state* here = nullptr;
 
 // Prime, so that the checks do not fall into step with a program's own rhythm (as in Go's scheduler). Where 61 runs take long
-// the monitor sees to it that descriptors and the shared queue are looked at every millisecond (`worker::look_outside`).
+// the monitor sees to it that descriptors and the shared queue are looked at every other millisecond (`worker::look_outside`).
 constexpr unsigned outside_every = 61;
 constexpr unsigned timers_every = 8;
 constexpr unsigned pending_every =
