@@ -7,6 +7,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -65,6 +69,23 @@ TEST(CrashReport, IsABlockForPeopleAndALineForPrograms) {
                              R"("text":"no \"way\"")", R"("uptime_ms":1500)", R"("stack":[{"function":")"})
         EXPECT_NE(json.find(part), std::string::npos) << part << " in\n" << json;
     EXPECT_EQ(json.find('\n'), std::string::npos);
+}
+
+TEST(CrashReport, IsWrittenByAThreadThatGivesWay) {
+    std::atomic<int> nice{0};
+    log::set_sink([&](log::level, std::string_view) { nice = getpriority(PRIO_PROCESS, 0); });
+    {
+        runtime rt{{.workers = 1}};
+        rt.run([]() -> task<> {
+            spawn_monitor([]() -> task<> {
+                fails_in("here");
+                co_return;
+            });
+            co_await receive([](const down&) {});
+        });
+    }
+    log::set_sink({});
+    EXPECT_EQ(nice, std::min(19, getpriority(PRIO_PROCESS, 0) + 10));
 }
 
 // What is written, counted: reports of the crashes here and the crashes that were only counted.

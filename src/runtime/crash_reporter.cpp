@@ -7,12 +7,16 @@
 #include <genever/base/log.hpp>
 #include <genever/base/stack_trace.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <limits>
 #include <pthread.h>
 
 namespace genever {
+
+// A tenth of a worker's weight.
+constexpr int modesty = 10;
 
 std::string detail::who(pid p, const std::string& label, const std::vector<std::string>& names) {
     std::string s = to_string(p);
@@ -118,6 +122,8 @@ void crash_reporter::start_thread() {
 
 void crash_reporter::write_reports() {
     pthread_setname_np(pthread_self(), "genever-reports");
+    ask_to_be_prompt(0,
+                     std::min(19, own_nice_ + modesty)); // with short slices it soon gives the core back, too
     std::unique_lock g{lock_};
     for (;;) {
         // Counts are told about once a second: a look at them twice as often needs no word from whoever counts.

@@ -1,7 +1,9 @@
-// Writes crash and stall reports to the log, on a thread of its own: naming the functions of a stack takes long.
+// Writes crash and stall reports to the log, on a thread of its own: naming the functions of a stack takes long. (The first time a
+// few tenths of a second of CPU, for the program's debugging information is read: that thread gives way to those who serve.)
 #pragma once
 
 #include "crash_kinds.hpp"
+#include "thread_priority.hpp"
 
 #include <genever/runtime/runtime.hpp>
 
@@ -38,6 +40,7 @@ private:
     void tell_overdue(std::unique_lock<std::mutex>& g, bool all);
 
     static constexpr std::size_t most_waiting = 256;
+    const int own_nice_ = own_nice();
     std::mutex lock_;
     std::condition_variable something_;
     std::deque<entry> waiting_;
