@@ -3,6 +3,7 @@
 
 #include "server_processes.hpp"
 
+#include <genever/http/admission.hpp>
 #include <genever/net/tcp.hpp>
 #include <genever/runtime/process.hpp>
 #include <genever/runtime/receive.hpp>
@@ -15,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -115,6 +117,20 @@ void with_server(http::server_options options, Body body,
             EXPECT_EQ(why.kind(), exit_kind::shutdown);
         }
     });
+}
+
+/// Waits until there are so many, or for ten seconds.
+inline task<> until(const std::atomic<int>& counter, int n) {
+    const time_point end = now() + 10s;
+    for (;;) {
+        if (counter >= n || now() > end) break;
+        co_await sleep_for(1ms);
+    }
+    EXPECT_GE(counter, n);
+}
+
+inline std::shared_ptr<http::traffic_class> a_class(http::traffic t) {
+    return std::make_shared<http::traffic_class>(t);
 }
 
 inline std::string get(std::string path) { return "GET " + path + " HTTP/1.1\r\nHost: test\r\n\r\n"; }
