@@ -85,21 +85,24 @@ private:
     time_point due_{};
 };
 
-/// Since when those who are accepted have waited: in the backlog, too, as long as nothing but the server's other work kept
-/// them there.
+/// Since when those who are accepted have waited: with their first bytes in the backlog, too, as long as nothing but the server's
+/// other work kept them there.
 class backlog_wait {
 public:
-    /// At `now` all those were accepted who had come; or there was a reason to leave them there, which is past.
-    void none_since(time_point now) noexcept { open_since_ = now; }
+    /// All were accepted who had come until then.
+    void none_since(time_point then) noexcept { counts_from_ = then; }
+    /// There is, or was, a reason to leave them there: they are not blamed for that, until all have been accepted, or for a
+    /// second.
+    void held(time_point now) noexcept { counts_from_ = now + 1s; }
     /// The one who is accepted `now`. The system is asked only if it may have been a while.
     time_point came(int fd, time_point now) const noexcept {
-        if (now - open_since_ < short_wait) return now;
-        return std::max(open_since_, now - net::silent_for(fd));
+        if (now - counts_from_ < short_wait) return now;
+        return std::max(counts_from_, now - net::unread_for(fd));
     }
 
 private:
     static constexpr duration short_wait = 2ms;
-    time_point open_since_ = now();
+    time_point counts_from_{};
 };
 
 /// Accepts for ever. An error that lasts (no descriptors left) is reported once and waited out: the connections wait in
@@ -112,6 +115,7 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
     accept_pace pace{server->options.admission.accept_rate};
     if (accepting_is_held()) co_await until_accepting();
     backlog_wait in_backlog;
+    in_backlog.held(now()); // they may have waited for this start
     for (;;) {
         auto a = listener->try_accept();
         if (a) {
@@ -120,7 +124,7 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
             spawn_connection(server, connections, std::move(*a), came);
             if (const duration rest = pace.pause(now()); rest > 0ms) {
                 co_await sleep_for(rest);
-                in_backlog.none_since(now());
+                in_backlog.held(now());
             } else if (++in_a_row % accept_batch == 0) {
                 co_await yield();
             }
@@ -136,7 +140,7 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
                                               "; trying again until it works");
         pause = std::clamp<duration>(pause * 2, 5ms, 1s);
         co_await sleep_for(pause);
-        in_backlog.none_since(now());
+        in_backlog.held(now());
     }
 }
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <ctime>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace genever::net {
@@ -109,12 +110,14 @@ task<std::expected<tcp_stream, std::error_code>> connect(endpoint to, time_point
     co_return std::expected<tcp_stream, std::error_code>{std::move(s)};
 }
 
-duration silent_for(int fd) noexcept {
+duration unread_for(int fd) noexcept {
     static const duration tick = [] {
         timespec t{};
         ::clock_getres(CLOCK_MONOTONIC_COARSE, &t); // its resolution is the system's tick (clock_getres(2))
         return std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
     }();
+    int bytes = 0;
+    if (::ioctl(fd, FIONREAD, &bytes) != 0 || bytes == 0) return duration{0};
     tcp_info info{};
     socklen_t size = sizeof info;
     if (::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return duration{0};

@@ -88,7 +88,7 @@ struct worker {
     timer_wheel timers;
     poller poll;
     unsigned index = 0;
-    // Set by the monitor while the worker is busy: a millisecond has passed, so look for what is ready outside.
+    // Set by the monitor while the worker is busy: a millisecond or two have passed, so look for what is ready outside.
     std::atomic<bool> look_outside{false};
 
     // Whose it is. Changed by the monitor under the lock; a thread goes to sleep here under the lock too, and never finds

@@ -95,7 +95,7 @@ struct admission_options {
     /// and twice the workers.
     std::size_t initial_concurrency = 16;
     /// How long a request may wait for its class to grow so far before it is refused: a surge that the service can take passes. 0: not at
-    /// all.
+    /// all. When those that end all take longer than usual nobody waits.
     duration surge_patience = std::chrono::milliseconds{100};
 
     /// How many refusals are answered at once, in a second and for each worker. Clients that ask again as soon as they are

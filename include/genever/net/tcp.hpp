@@ -86,9 +86,9 @@ struct accepted {
     endpoint peer;
 };
 
-/// How long the peer of this TCP socket has been silent: since its last bytes came, or, before any, since it connected. The
-/// system counts that in ticks (1 to 10 ms); one is taken off, so it is never more than it was. Zero where the system does not know.
-duration silent_for(int fd) noexcept;
+/// How long bytes have been there to be read from this TCP socket: since the last of them came. The system counts that in ticks
+/// (1 to 10 ms), of which one is taken off. Zero where there are none, or the system does not know.
+duration unread_for(int fd) noexcept;
 
 /// A listening socket, with SO_REUSEADDR: a restarted listener gets its port back at once. Where a socket source is
 /// installed (runtime/socket_source.hpp: the heart, or the service manager's socket activation) it comes from there, and

@@ -50,7 +50,7 @@ struct runtime_options {
     /// Empty: reports go to the log.
     stall_handler on_stall = {};
     /// For how long a process may compute without an await, in CPU time, or be blocked in a system call, before that is
-    /// reported. (Its worker is given another thread long before: after one to two milliseconds, when something waits for
+    /// reported. (Its worker is given another thread long before: after two to four milliseconds, when something waits for
     /// it.)
     duration report_stall_after = std::chrono::milliseconds{20};
     /// How many threads may be stuck beside the workers at the same time; when there are more, their workers wait.

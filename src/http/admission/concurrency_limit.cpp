@@ -25,6 +25,7 @@ constexpr double harmless = 5e6;
 constexpr double noticeable = 1.25;
 constexpr double usual = 1.5;
 constexpr double far_too_long = 2.0;
+constexpr std::uint8_t all_of_them = 0xFF; // the last eight
 // The ceiling. It doubles when it has been wanted for so long without word that it is too high.
 constexpr duration without_word = 50ms;
 // It is a suspicion when it has been wanted for so long (or 3 B) without having grown by a quarter.
@@ -38,7 +39,6 @@ constexpr duration half_life = 10s;
 constexpr double room = 0.75;
 constexpr double roomy = 4;
 // Handlers that take longer than this by nature are none that a queue would show in.
-constexpr std::uint8_t all_of_them = 0xFF;
 constexpr double long_wait = 2e9;
 constexpr duration longest_cohort = 4s;
 // A limited class of which no cohort ends for so long: its handlers hang, or have become ones that a limit is not for.
@@ -54,6 +54,8 @@ constexpr duration probe_every = 5s;
 constexpr duration first_probe = 1s;
 constexpr duration refused_lately = 500ms;
 constexpr duration free_after = 2s;
+// So many refused between two cohorts show that more is asked for than can be done.
+constexpr std::uint32_t many_refused = 4;
 // After a false suspicion none is raised for this time.
 constexpr duration trust = 10s;
 // How fast B follows T up and down, at last.
@@ -93,6 +95,7 @@ concurrency_limit::enter(time_point now, const bounds& b, double share) noexcept
     detail::spin_guard g{lock_};
     if (in_hand() >= most() && !reconsider(now)) [[unlikely]] {
         refused_at_ = now;
+        ++refused_since_;
         return std::unexpected(turned_away::full);
     }
     if (phase_ == phase::free) {
@@ -112,7 +115,10 @@ bool concurrency_limit::raise_ceiling(time_point now) noexcept {
     const bool with_breaks = now - wanted_at_ > std::max<duration>(a_moment, nanoseconds(base_ / 2));
     wanted_at_ = now;
     const bool no_word = !anew && now - std::max(grew_at_, unusual_at_) >= without_word;
-    if (no_word) ceiling_ = std::min(2 * ceiling_, none / 4);
+    if (no_word) {
+        ceiling_ = std::min(2 * ceiling_, none / 4);
+        unusual_ = 0;
+    }
     const bool grown = ceiling_ >= grown_from_ + grown_from_ / 4;
     if (anew || grown) {
         grew_at_ = now;
@@ -134,14 +140,15 @@ concurrency_limit::turned_away concurrency_limit::turn_away(time_point now, std:
         refused_at_ = now;
         return turned_away::full;
     }
-    const bool told_so = unusual_ == all_of_them && wanted > nanoseconds(base_);
+    const bool told_so = unusual_ == all_of_them && short_ones && wanted > nanoseconds(base_);
     return told_so || (slow_ && wanted > without_word) ? turned_away::full : turned_away::unproven;
 }
 
 // Under the lock, in a free class: of one that has ended.
 void concurrency_limit::note_end(const ticket& t, double time, time_point now) noexcept {
     // Trusted, there is no queue, whatever the time.
-    const bool as_usual = time - base_ < harmless || time < usual * base_ || now < trusted_until_;
+    const bool as_usual =
+        time - base_ < harmless || time < usual * base_ || time >= long_wait || now < trusted_until_;
     if (base_from_ == 0 || !as_usual) unusual_at_ = now;
     if (base_from_ != 0) unusual_ = static_cast<std::uint8_t>(unusual_ << 1 | !as_usual);
     if (now - wanted_at_ <= still_wanted && (base_from_ == 0 || as_usual))
@@ -269,12 +276,12 @@ void concurrency_limit::judge(double time, double in_hand, time_point now, const
         return;
     case phase::limited: {
         const double present = limit_.load(relaxed);
-        const bool filled = in_hand >= room * present;
-        if (filled) filled_at_ = now;
-        // Little is asked for; the few who come to the limit all the same would not let it go.
-        if (now - refused_at_ > free_after || now - filled_at_ > free_after) return be_free();
+        // Of a load that it can take a few come to the limit all the same: they must not hold it for ever.
+        const bool wanted = std::exchange(refused_since_, 0) >= many_refused || in_hand >= room * present;
+        if (wanted) wanted_at_ = now;
+        if (now - refused_at_ > free_after || now - wanted_at_ > free_after) return be_free();
         time_ *= std::exp(0.3 * std::log(time / time_));
-        if (now - phase_began_ > probe_every && now - refused_at_ < refused_lately && filled)
+        if (now - phase_began_ > probe_every && now - refused_at_ < refused_lately && wanted)
             return begin(phase::probing, probe_load * in_hand * std::min(1.0, base_ / time_), b.least, now);
         const double least = static_cast<double>(std::max<std::size_t>(b.least, 1));
         // With so few there is no queue that fewer would shorten: B was too little.
@@ -333,14 +340,16 @@ void concurrency_limit::begin(phase p, double most, std::size_t least, time_poin
         time_ = headroom * base_; // from now on
         judged_at_ = now;
         refused_at_ = now;
-        filled_at_ = now;
+        refused_since_ = 0;
+        wanted_at_ = now;
         return;
     }
     // Those that are too many go at the present rate (Little's law: N / T); then the cohorts. Half of them may take longer by far.
     const double before = p == phase::halved ? time_before_ : time_;
     const double draining = in_hand() * before / std::max(in_hand_of_time_, 1.0);
     const double cohorts = (p == phase::halved ? 1 : cohorts_of_a_probe) * (cohort_size / most + 1);
-    give_up_ = now + 100ms + nanoseconds(2 * draining + std::max(8.0, 2 * cohorts) * before);
+    const double measuring = std::min(std::max(8.0, 2 * cohorts) * before, std::max(8 * before, 1e9));
+    give_up_ = now + 100ms + nanoseconds(2 * draining + measuring);
 }
 
 } // namespace genever::http

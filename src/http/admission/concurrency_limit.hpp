@@ -11,10 +11,10 @@
 //         ▲ ▲      or at its ceiling for     │                              │    │  every 5 s│
 //         │ └── as long as before: no queue, ┘                              │    ▼           │
 //         │     B is what it takes now                                      │   probing ─────┘
-//         └── for 2 s nobody refused, or far fewer in hand than may be ───────┘   (fewer than it can do: what is B?)
+//         └── for 2 s nobody refused, or few, and fewer in hand than may be ──┘   (fewer than it can do: what is B?)
 //
 // * Free, there is a ceiling all the same, or a surge would be admitted as a whole before the first of it has told anything. It
-//   begins low and grows as TCP's window in its slow start (RFC 5681 section 3.1), doubling within T: by two for each request
+//   begins low and grows as TCP's window in its slow start (RFC 5681 section 3.1), doubling within T: by one for each request
 //   that has taken its usual time, but no further than to twice as many as were in hand with it; and it doubles every 50 ms while none tells otherwise, for those that take long. Who
 //   comes to the ceiling may wait for a moment (`unproven`), unless the last ones took too long. A ceiling that is wanted
 //   and does not grow is a suspicion, too (a third is admitted then).
@@ -120,6 +120,7 @@ private:
     std::uint64_t first_valid_ = 1;
     std::array<cohort, cohorts_kept> cohorts_{};
     time_point refused_at_{};
+    std::uint32_t refused_since_ = 0; // the last cohort was judged
     time_point judged_at_{};
     time_point phase_began_{};
     time_point give_up_{};
@@ -131,16 +132,16 @@ private:
     std::uint32_t grown_from_ = 0; // the ceiling, when it had last grown
     time_point grew_at_{};
     time_point wanted_from_{}; // since then, or since it grew, it has been wanted without a break
-    time_point wanted_at_{};   // when one last came to the ceiling
-    time_point unusual_at_{};  // when one last took longer than usual
+    time_point
+        wanted_at_{}; // when one last came to the ceiling; while limited, when more were last asked for than may be
+    time_point unusual_at_{}; // when one last took longer than usual
     std::uint8_t unusual_ =
         0; // for each of the last eight that ended at the ceiling, the latest lowest: whether it did
     bool slow_ = false;    // the last cohort did by far
     double last_time_ = 0; // of the last two cohorts
     double last_in_hand_ = 0;
     double suspicion_ = 0;
-    time_point filled_at_{}; // when a cohort had last about as many in hand as may be, while limited
-    double time_ = 0;        // T, of late, while limited
+    double time_ = 0; // T, of late, while limited
     double in_hand_of_time_ = 0;
     double time_before_ = 0;  // T, when half were admitted
     double limit_before_ = 0; // the phase
