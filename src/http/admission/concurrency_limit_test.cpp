@@ -1,12 +1,9 @@
 // The limit against services in simulated time: what is scarce is limited near its capacity; what is not, never for long.
 #include "http/admission/concurrency_limit.hpp"
+#include "http/admission/service_world.hpp"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <deque>
-#include <functional>
-#include <queue>
 #include <random>
 #include <vector>
 
@@ -16,97 +13,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// Requests that come at random, on the average `rate` a second; a service with so many places, each of which a request
-/// holds for as long as `work` says. Those without a place wait in line. Who is told that a place may be found in a moment
-/// asks again every 4 ms for a tenth of a second; that counts among the time it takes.
-class world {
-public:
-    explicit world(std::uint64_t seed, std::optional<std::size_t> fixed = {}) : limit(fixed), random_(seed) {}
-
-    concurrency_limit limit;
-    std::size_t places = 8;
-    std::function<duration(std::mt19937_64&)> work = [](auto&) { return duration{20ms}; };
-
-    struct seen {
-        std::size_t offered = 0, refused = 0, served = 0;
-        std::vector<duration> times;
-        duration p99() {
-            if (times.empty()) return 0ms;
-            const std::size_t at = times.size() * 99 / 100;
-            std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(at));
-            return times[at];
-        }
-    };
-
-    /// What happens in `length` from now on.
-    seen run(double rate, duration length) {
-        seen s;
-        const time_point end = now_ + length;
-        std::exponential_distribution<double> gap{rate};
-        time_point next = now_ + seconds(gap(random_));
-        for (;;) {
-            const time_point ends = busy_.empty() ? end + 1s : busy_.top().ends;
-            const time_point asks = asking_.empty() ? end + 1s : asking_.top().at;
-            const time_point at = std::min({ends, asks, next});
-            if (at > end) break;
-            now_ = at;
-            if (at == ends) {
-                const job done = busy_.top();
-                busy_.pop();
-                limit.leave(done.ticket, now_, true, {});
-                ++s.served;
-                s.times.push_back(now_ - done.came);
-                if (!line_.empty()) {
-                    begin(line_.front());
-                    line_.pop_front();
-                }
-            } else if (at == asks) {
-                const asker again = asking_.top();
-                asking_.pop();
-                ask(again.came, s);
-            } else {
-                next = now_ + seconds(gap(random_));
-                ++s.offered;
-                ask(now_, s);
-            }
-        }
-        now_ = end;
-        return s;
-    }
-
-private:
-    struct admitted {
-        concurrency_limit::ticket ticket;
-        time_point came;
-    };
-    struct job : admitted {
-        time_point ends;
-        bool operator<(const job& o) const { return ends > o.ends; }
-    };
-    struct asker {
-        time_point at, came;
-        bool operator<(const asker& o) const { return at > o.at; }
-    };
-    static duration seconds(double s) { return duration{static_cast<duration::rep>(s * 1e9)}; }
-    void begin(const admitted& a) { busy_.push({a, now_ + work(random_)}); }
-    void ask(time_point came, seen& s) {
-        const auto t = limit.enter(now_, {});
-        if (!t && t.error() == concurrency_limit::turned_away::unproven && now_ - came < 100ms)
-            asking_.push({now_ + 4ms, came});
-        else if (!t)
-            ++s.refused;
-        else if (busy_.size() < places)
-            begin({*t, came});
-        else
-            line_.push_back({*t, came});
-    }
-
-    std::mt19937_64 random_;
-    time_point now_{1h};
-    std::priority_queue<job> busy_;
-    std::priority_queue<asker> asking_;
-    std::deque<admitted> line_;
-};
+using world = test::service_world<concurrency_limit>;
 
 double part(std::size_t a, std::size_t b) { return static_cast<double>(a) / static_cast<double>(b); }
 
@@ -118,14 +25,14 @@ constexpr std::size_t unbounded = 1'000'000;
 } // namespace
 
 TEST_P(ConcurrencyLimit, DoesNotExistWhileTheServiceKeepsUp) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     auto s = w.run(240, 60s); // of 400
     EXPECT_EQ(s.refused, 0U);
     EXPECT_FALSE(w.limit.limit());
 }
 
 TEST_P(ConcurrencyLimit, KeepsNearlyAllOfTheCapacityAndAShortLineAtFiveTimesTheLoad) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.run(300, 5s);
     w.run(2000, 3s); // it notices
     auto s = w.run(2000, 20s);
@@ -134,7 +41,7 @@ TEST_P(ConcurrencyLimit, KeepsNearlyAllOfTheCapacityAndAShortLineAtFiveTimesTheL
 }
 
 TEST_P(ConcurrencyLimit, KeepsTheLineShortFromTheFirstMoment) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.run(100, 500ms);
     auto s = w.run(2000, 5s);
     EXPECT_GT(s.served, 400 * 5 * 94 / 100);
@@ -142,7 +49,7 @@ TEST_P(ConcurrencyLimit, KeepsTheLineShortFromTheFirstMoment) {
 }
 
 TEST_P(ConcurrencyLimit, FindsTheCapacityOfAServiceThatWasNeverCalm) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     auto first = w.run(2000, 8s);
     EXPECT_LT(first.p99(), 150ms);
     auto s = w.run(2000, 20s);
@@ -151,7 +58,7 @@ TEST_P(ConcurrencyLimit, FindsTheCapacityOfAServiceThatWasNeverCalm) {
 }
 
 TEST_P(ConcurrencyLimit, GoesAwaySoonAfterTheLoadHasFallen) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.run(300, 5s);
     w.run(4000, 10s);
     w.run(200, 1s);
@@ -164,7 +71,7 @@ TEST_P(ConcurrencyLimit, GoesAwaySoonAfterTheLoadHasFallen) {
 }
 
 TEST_P(ConcurrencyLimit, FollowsACapacityThatGrows) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.run(300, 5s);
     w.run(3000, 10s);
     w.places = 32; // 1,600 a second
@@ -174,7 +81,7 @@ TEST_P(ConcurrencyLimit, FollowsACapacityThatGrows) {
 }
 
 TEST_P(ConcurrencyLimit, FollowsACapacityThatShrinks) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.run(300, 5s);
     w.run(3000, 10s);
     w.work = [](auto&) { return duration{100ms}; }; // 80 a second
@@ -185,7 +92,7 @@ TEST_P(ConcurrencyLimit, FollowsACapacityThatShrinks) {
 }
 
 TEST_P(ConcurrencyLimit, LeavesWorkAloneThatTakesVeryDifferentTimes) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.places = unbounded;
     w.work = [](auto& r) { // from 1 ms, most of them short, to many seconds
         std::lognormal_distribution<double> d{std::log(20e6), 1.2};
@@ -198,7 +105,7 @@ TEST_P(ConcurrencyLimit, LeavesWorkAloneThatTakesVeryDifferentTimes) {
 // With this seed the first cohorts are misleading: the class is limited to a handful though nothing queues. A probe of so few
 // takes its time, and has to be waited for.
 TEST(ConcurrencyLimitMistaken, IsFoundOut) {
-    world w{64};
+    world w{64, std::nullopt};
     w.places = unbounded;
     w.work = [](auto& r) {
         std::lognormal_distribution<double> d{std::log(20e6), 1.2};
@@ -210,7 +117,7 @@ TEST(ConcurrencyLimitMistaken, IsFoundOut) {
 }
 
 TEST_P(ConcurrencyLimit, LetsWorkTakeLongerThatDoesNotQueue) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.places = unbounded;
     w.run(1000, 10s);
     w.work = [](auto&) { return duration{400ms}; }; // another service has become slow, and serves all
@@ -220,7 +127,7 @@ TEST_P(ConcurrencyLimit, LetsWorkTakeLongerThatDoesNotQueue) {
 }
 
 TEST_P(ConcurrencyLimit, LetsABurstPassThatTheServiceCanTake) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.places = unbounded;
     w.run(10, 20s);
     auto s = w.run(5000, 5s);
@@ -228,7 +135,7 @@ TEST_P(ConcurrencyLimit, LetsABurstPassThatTheServiceCanTake) {
 }
 
 TEST_P(ConcurrencyLimit, LetsWorkTakeLongerStepByStep) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.places = unbounded;
     w.run(1000, 10s);
     w.work = [](auto&) { return duration{60ms}; };
@@ -239,7 +146,7 @@ TEST_P(ConcurrencyLimit, LetsWorkTakeLongerStepByStep) {
 }
 
 TEST_P(ConcurrencyLimit, LetsThoseComeWhoStayAndComeOneByOne) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.places = unbounded;
     w.work = [](auto&) { return duration{1h}; };
     auto s = w.run(20, 20s);
@@ -247,7 +154,7 @@ TEST_P(ConcurrencyLimit, LetsThoseComeWhoStayAndComeOneByOne) {
 }
 
 TEST_P(ConcurrencyLimit, AdmitsASurgeOfHandlersThatTakeLongStepByStep) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.places = unbounded;
     w.work = [](auto&) { return duration{200ms}; };
     w.run(10, 5s);
@@ -258,7 +165,7 @@ TEST_P(ConcurrencyLimit, AdmitsASurgeOfHandlersThatTakeLongStepByStep) {
 }
 
 TEST_P(ConcurrencyLimit, LetsThoseComeWhoStay) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.places = unbounded;
     w.work = [](auto&) { return duration{30s}; }; // long polls: the first ends when all have come
     auto s = w.run(1000, 3s);
@@ -266,7 +173,7 @@ TEST_P(ConcurrencyLimit, LetsThoseComeWhoStay) {
 }
 
 TEST_P(ConcurrencyLimit, ComesBackFromTheLeastWhereThereWasNoQueue) {
-    world w{GetParam()};
+    world w{GetParam(), std::nullopt};
     w.run(2000, 5s);
     w.places = unbounded;
     w.work = [](auto&) { return duration{100ms}; }; // it takes longer, and never queues again
