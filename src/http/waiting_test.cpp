@@ -28,16 +28,23 @@ std::int64_t cpu_nanoseconds() {
     return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
 }
 
-/// Keeps its worker busy for half a millisecond, but for `/critical`.
-struct burn {
+/// Admits `/critical` as what it is, the others as usual.
+struct two_classes {
     static constexpr bool admits = true;
     std::shared_ptr<http::traffic_class> usual = a_class({});
     std::shared_ptr<http::traffic_class> critical = a_class({.priority = http::priority::critical});
-    task<> operator()(http::exchange& x) const {
-        const bool is_critical = x.request.path == "/critical";
-        if (!x.admit(is_critical ? *critical : *usual)) return {};
+    bool admit(http::exchange& x) const {
+        if (!x.admit(is_critical(x) ? *critical : *usual)) return false;
         x.response.body = "served";
-        if (is_critical) return {};
+        return true;
+    }
+    static bool is_critical(const http::exchange& x) { return x.request.path == "/critical"; }
+};
+
+/// Keeps its worker busy for half a millisecond, but for `/critical`.
+struct burn : two_classes {
+    task<> operator()(http::exchange& x) const {
+        if (!admit(x) || is_critical(x)) return {};
         for (const std::int64_t end = cpu_nanoseconds() + 500'000; cpu_nanoseconds() < end;) {
         }
         return {};
@@ -46,17 +53,13 @@ struct burn {
 
 /// Says when it has begun with `/slow`, and keeps its worker until the test has sent more, and then for a while; for `/critical`
 /// for two milliseconds.
-struct hold {
-    static constexpr bool admits = true;
+struct hold : two_classes {
     std::atomic<bool>* begun;
     const std::atomic<bool>* more_sent;
-    std::shared_ptr<http::traffic_class> usual = a_class({});
-    std::shared_ptr<http::traffic_class> critical = a_class({.priority = http::priority::critical});
+    hold(std::atomic<bool>& b, const std::atomic<bool>& s) : begun(&b), more_sent(&s) {}
     task<> operator()(http::exchange& x) const {
-        const bool is_critical = x.request.path == "/critical";
-        if (!x.admit(is_critical ? *critical : *usual)) return {};
-        x.response.body = "served";
-        if (is_critical) ::usleep(2000);
+        if (!admit(x)) return {};
+        if (is_critical(x)) ::usleep(2000);
         if (x.request.path != "/slow") return {};
         *begun = true;
         while (!*more_sent) ::usleep(1000);
@@ -126,7 +129,7 @@ TEST(Waiting, WhatCameWhileItsPredecessorWasHandledHasNotWaitedForTheServer) {
     std::atomic<bool> begun{false};
     std::atomic<bool> more_sent{false};
     auto stats = std::make_shared<http::server_stats>();
-    with_server({.handler = hold{&begun, &more_sent}, .stats = stats},
+    with_server({.handler = hold{begun, more_sent}, .stats = stats},
                 [&](std::uint16_t port) -> task<> {
                     const int fd = connect_blocking(port);
                     send_blocking(fd, get("/slow"));
@@ -150,7 +153,7 @@ TEST(Waiting, WhoWaitedInTheBacklogHasWaitedForTheServer) {
     std::atomic<bool> begun{false};
     std::atomic<bool> more_sent{false};
     auto stats = std::make_shared<http::server_stats>();
-    with_server({.handler = hold{&begun, &more_sent},
+    with_server({.handler = hold{begun, more_sent},
                  .admission = {.queue_target = 20ms, .queue_interval = 10s, .queue_limit = 40ms},
                  .stats = stats},
                 [&](std::uint16_t port) -> task<> {
