@@ -1,7 +1,7 @@
 // How a limit on the handlers in hand should be found: by a gradient (src/http/admission/concurrency_limit.hpp) or by additive increase
 // and multiplicative decrease. Both are tried on the same services, in simulated time: the results are the same on any machine.
 //
-// AIMD as in TCP's congestion avoidance (RFC 5681 section 3.1; for requests as in Netflix's concurrency-limits, AIMDLimit): the limit
+// AIMD as in TCP's congestion avoidance (RFC 5681 section 3.1): the limit
 // grows by one for each round that was full, and falls to nine tenths when a request has taken longer than a bound, at most
 // once for those who were in hand then. The bound is what somebody has to know: twice what the work takes (nobody can know that
 // for all routes), or a second, which is what a client waits for.

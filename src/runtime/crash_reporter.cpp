@@ -15,9 +15,6 @@
 
 namespace genever {
 
-// A tenth of a worker's weight.
-constexpr int modesty = 10;
-
 std::string detail::who(pid p, const std::string& label, const std::vector<std::string>& names) {
     std::string s = to_string(p);
     if (!label.empty()) s += " (" + label + ")";
@@ -42,6 +39,9 @@ std::string to_string(const stall_report& r) {
 }
 
 namespace {
+
+// Steps of nice: a tenth of a worker's weight. It has short slices as well, so it soon gives the core back.
+constexpr int modesty = 10;
 
 std::string to_json_members(const stall_report& r) {
     const auto ms = [](duration d) {
@@ -122,8 +122,7 @@ void crash_reporter::start_thread() {
 
 void crash_reporter::write_reports() {
     pthread_setname_np(pthread_self(), "genever-reports");
-    ask_to_be_prompt(0,
-                     std::min(19, own_nice_ + modesty)); // with short slices it soon gives the core back, too
+    ask_to_be_prompt(0, std::min(19, own_nice_ + modesty));
     std::unique_lock g{lock_};
     for (;;) {
         // Counts are told about once a second: a look at them twice as often needs no word from whoever counts.

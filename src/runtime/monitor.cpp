@@ -20,7 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // A worker is relieved after one to two ticks in one process: short ones while there are spare threads, since hogs seldom come
-// alone; otherwise longer ones. (A look costs about 20 us: two switches of a core's thread, and a timer's interrupt.)
+// alone; otherwise longer ones. (docs/performance.md says what a look costs.)
 constexpr auto short_tick = 1ms;
 constexpr auto calm_tick = 2ms;
 // So much CPU time since the first look at a run says that it computes.

@@ -87,7 +87,8 @@ struct accepted {
 };
 
 /// How long bytes have been there to be read from this TCP socket: since the last of them came. The system counts that in ticks
-/// (1 to 10 ms), of which one is taken off. Zero where there are none, or the system does not know.
+/// (1 to 10 ms), of which one is taken off. Zero where there are none, or the system does not know. Any
+/// thread.
 duration unread_for(int fd) noexcept;
 
 /// A listening socket, with SO_REUSEADDR: a restarted listener gets its port back at once. Where a socket source is

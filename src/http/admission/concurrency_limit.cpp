@@ -115,17 +115,14 @@ bool concurrency_limit::raise_ceiling(time_point now) noexcept {
     const bool with_breaks = now - wanted_at_ > std::max<duration>(a_moment, nanoseconds(base_ / 2));
     wanted_at_ = now;
     const bool no_word = !anew && now - std::max(grew_at_, unusual_at_) >= without_word;
-    if (no_word) {
-        ceiling_ = std::min(2 * ceiling_, none / 4);
-        unusual_ = 0;
-    }
+    if (no_word) ceiling_ = std::min(2 * ceiling_, none / 4);
+    if (anew || no_word) unusual_ = 0;
     const bool grown = ceiling_ >= grown_from_ + grown_from_ / 4;
     if (anew || grown) {
         grew_at_ = now;
         grown_from_ = ceiling_;
     }
     if (anew || grown || with_breaks) wanted_from_ = now;
-    if (anew) unusual_ = 0;
     return no_word;
 }
 
