@@ -61,6 +61,12 @@ connection::connection(accepted_client& client)
       // What the poller saw before the client went idle says nothing of the request that ends it.
       handled_at_(client.idle_since) {}
 
+connection::~connection() {
+    if (!posted_) return; // it is killed in its wait for the next request: the last answer is done
+    settle();
+    flush_now();
+}
+
 // Beyond the link's reach the connection still counts (its presence), so every drain of the server waits for it.
 void connection::detach() {
     if (detached_) return;
@@ -141,34 +147,36 @@ task<connection::after> connection::serve() {
                 gone = f == fill::end;
                 if (gone) break;
             }
-            if (!out_.empty() && !flush_now()) {
+            time_point time = now();
+            if (!out_.empty() && !post(time) && !flush_now()) {
                 const bool sent = co_await flush();
                 if (!sent) co_return after::end;
-                handled_at_ = now();
+                handled_at_ = time = now();
             }
             const server_state::client_wait w{client_.member};
-            if (client_.in_reserve()) deadline = std::min(deadline, now() + reserve_patience);
+            if (client_.in_reserve()) deadline = std::min(deadline, time + reserve_patience);
             time_point until;
             if (!in_.empty()) {
-                until = w.draining() ? std::min(deadline, now() + drain_patience) : deadline;
+                until = w.draining() ? std::min(deadline, time + drain_patience) : deadline;
             } else if (!w.draining()) { // nothing of a request has come
                 // What came before this came while its predecessor was handled, and has waited for that one.
-                handled_at_ = client_.idle_since = now();
+                handled_at_ = client_.idle_since = time;
                 queued_ = {};
                 until = client_.idle_since + std::min(warm_time, client_.idle_patience());
             } else { // one more request, but no longer; what has come by then is still answered
                 gone = last_look;
                 if (gone) break;
                 until = server_.idle_until();
-                last_look = now() >= until;
+                last_look = time >= until;
             }
             // One wait for all three: each place that waits takes its room in the frame.
             const io_result r = co_await stream_.io().readable(until);
+            settle();
             if (r == io_result::timeout && !in_.empty()) {
                 refuse(408, "the request's head did not come in time");
                 break;
             }
-            if (r == io_result::timeout && !w.draining()) co_return after::idle;
+            if (r == io_result::timeout && !w.draining() && out_.empty()) co_return after::idle;
             drained_ = false; // an edge, or the nudge of a drain: look
             fresh_turn_ = true;
         }
@@ -482,10 +490,26 @@ bool connection::flush_now() noexcept {
         }
         written_ += *n;
     }
+    wrote_all();
+    return true;
+}
+
+void connection::wrote_all() noexcept {
     flushed_ += out_.size();
     out_.clear();
     written_ = 0;
-    return true;
+}
+
+// Leaves what is to be written with the worker. Until `settle`, which has to follow the wait for the client, out_ stays as it is.
+bool connection::post(time_point time) noexcept {
+    return !broken_ && posted_.post(stream_.io(), std::string_view{out_}.substr(written_), time);
+}
+
+// What was posted has been written, or is to be written as if it had never been posted.
+void connection::settle() noexcept {
+    if (!posted_) return;
+    written_ += posted_.settle();
+    if (written_ == out_.size()) wrote_all();
 }
 
 // How long the client may still be waited for, now: nothing goes on for ever, neither a pause nor a trickle.

@@ -20,6 +20,7 @@
 
 #include <genever/http/exchange.hpp>
 #include <genever/net/tcp.hpp>
+#include <genever/runtime/posted_send.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -31,6 +32,8 @@ namespace genever::http {
 class connection final : public exchange, public detail::pooled {
 public:
     explicit connection(accepted_client& client);
+    /// Sends what is ready and does not have to be waited for.
+    ~connection();
 
     enum class after : std::uint8_t {
         idle, ///< nothing is here that would have to be kept
@@ -85,6 +88,9 @@ private:
 
     // Writing.
     bool flush_now() noexcept;
+    bool post(time_point time) noexcept;
+    void settle() noexcept;
+    void wrote_all() noexcept;
     task<bool> flush();
     duration patience() const noexcept;
     send_error why_broken() const noexcept { return late_ ? send_error::timeout : send_error::disconnected; }
@@ -102,6 +108,7 @@ private:
     std::string body_;     // the decoded body, once it is asked for
     std::string out_;
     std::size_t written_ = 0;   // of out_
+    posted_send posted_;        // the rest of out_, while the next request is waited for
     std::uint64_t flushed_ = 0; // bytes since the last request's begin, without those of out_
     duration waited_{};         // for the client to read, since then
 

@@ -240,6 +240,17 @@ bool workers_from_environment(unsigned& n) {
     return false;
 }
 
+/// Whether GENEVER_IO_URING is 1 or 0, where it is set. False: nonsense, and the log says so.
+bool io_uring_from_environment(bool& wanted) {
+    const char* text = std::getenv("GENEVER_IO_URING");
+    if (!text || *text == '\0') return true;
+    const std::string_view value{text};
+    wanted = value == "1";
+    if (wanted || value == "0") return true;
+    log::write(log::level::error, "GENEVER_IO_URING=" + std::string{value} + ": must be 0 or 1");
+    return false;
+}
+
 int judge(const outcome& o, bool asked_to_stop) {
     if (!o.started) {
         log::write(log::level::error, "the supervision tree did not start: " + to_string(o.why));
@@ -255,10 +266,11 @@ int run_until_end(supervisor top, run_options options, const std::shared_ptr<det
     stop_signals signals;
     stopping.store(false, std::memory_order_relaxed);
     replaced.store(false, std::memory_order_relaxed);
-    if (!workers_from_environment(options.workers)) return 1;
+    if (!workers_from_environment(options.workers) || !io_uring_from_environment(options.io_uring)) return 1;
     auto slot = std::make_shared<outcome_slot>();
     runtime_options how;
     how.workers = options.workers;
+    how.io_uring = options.io_uring;
     how.on_crash = options.on_crash;
     runtime rt{std::move(how)};
     auto watched = std::make_shared<oversight>(rt, overseer);

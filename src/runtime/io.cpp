@@ -71,14 +71,16 @@ void io_handle::shut() noexcept {
     if (writer.p) wake(writer, wake_reason::closed);
 }
 
-void io_handle::nudge() noexcept {
+void io_handle::nudge() noexcept { detail::nudge(*slot_); }
+
+void detail::nudge(io_slot& s) noexcept {
     for (;;) {
         wait_ticket reader;
         {
-            spin_guard g{slot_->lock};
-            reader = std::exchange(slot_->reader, {});
+            spin_guard g{s.lock};
+            reader = std::exchange(s.reader, {});
             if (!reader.p) {
-                slot_->nudged = true;
+                s.nudged = true;
                 return;
             }
         }

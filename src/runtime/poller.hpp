@@ -40,6 +40,9 @@ struct io_slot {
 /// `use`: the slot's generation for which the edge came.
 void deliver_edge(io_slot& s, std::uint16_t use, bool write, wait_ticket waiting) noexcept;
 
+/// Ends the slot's wait for reading, or the next one, with `closed`, once.
+void nudge(io_slot& s) noexcept;
+
 /// Under the slot's lock: whether the peer is gone, for those who wait for that.
 bool is_gone(const io_slot& s) noexcept;
 

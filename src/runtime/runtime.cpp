@@ -35,6 +35,7 @@ runtime_core::runtime_core(runtime_options options)
     for (unsigned i = 0; i < n; ++i) {
         auto& w = workers_.emplace_back(std::make_unique<worker>(real_tick_shift, &system_now));
         w->index = i;
+        if (!options.io_uring) w->sends.turn_off();
     }
     blocking_ = std::make_unique<blocking_pool>(options.blocking_threads);
     monitor_ =

@@ -15,6 +15,7 @@
 #include "monitor.hpp"
 #include "poller.hpp"
 #include "run_queue.hpp"
+#include "send_batch.hpp"
 #include "thread_state.hpp"
 #include "timer_wheel.hpp"
 #include "worker_threads.hpp"
@@ -87,6 +88,7 @@ struct worker {
     run_queue queue;
     timer_wheel timers;
     poller poll;
+    send_batch sends;
     unsigned index = 0;
     // Set by the monitor while the worker is busy: a millisecond or two have passed, so look for what is ready outside.
     std::atomic<bool> look_outside{false};

@@ -181,6 +181,7 @@ process* runtime_core::next(thread_state& t) {
     ++t.tick;
     if (t.tick % outside_every == 0 || w.look_outside.load(std::memory_order_relaxed)) {
         w.look_outside.store(false, std::memory_order_relaxed);
+        w.sends.submit();
         if (w.poll.watches() && w.poll.poll(0) && w.driver.load(std::memory_order_acquire) != &t)
             w.poll.interrupt(); // it was for the thread that has this worker by now
         if (process* p = shared_.pop(t.lifo_streak)) return p;
@@ -233,6 +234,7 @@ void runtime_core::tidy(thread_state& t) noexcept {
 void runtime_core::sleep(thread_state& t) {
     worker& w = *t.w;
     const bool untidy = the_cells.untidy();
+    w.sends.submit(); // first: one that could not be sent makes its process ready
     {
         // From here on the monitor does not relieve this thread: it runs no process.
         spin_guard g{w.driver_lock};

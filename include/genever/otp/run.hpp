@@ -17,6 +17,8 @@ struct run_options {
     std::string name = "root";
     /// 0: one for each core. The environment's GENEVER_WORKERS goes before it.
     unsigned workers = 0;
+    /// As `runtime_options::io_uring`. GENEVER_IO_URING=0 in the environment turns it off, 1 on.
+    bool io_uring = true;
     /// Empty: crash reports go to the log.
     crash_handler on_crash = {};
     /// Called in a process once the whole tree is up, with the top supervisor's pid. An exception ends the program. The

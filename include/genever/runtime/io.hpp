@@ -15,6 +15,8 @@ namespace detail {
 struct io_slot;
 } // namespace detail
 
+class posted_send;
+
 /// How a wait for readiness ended.
 enum class io_result : std::uint8_t {
     ready,   ///< try the operation (it may still say EAGAIN: then wait again)
@@ -108,6 +110,8 @@ public:
     }
 
 private:
+    friend class posted_send;
+
     detail::io_slot* slot_ = nullptr;
 };
 

@@ -57,6 +57,9 @@ struct runtime_options {
     std::size_t most_stuck_threads = 1024;
     /// How many threads may run `blocking` calls at once; at least 1.
     unsigned blocking_threads = 512;
+    /// Whether workers send together what is posted (posted_send.hpp), where the system allows it: with io_uring, one call
+    /// for up to sixteen sends.
+    bool io_uring = true;
 };
 
 namespace detail {
