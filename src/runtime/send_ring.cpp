@@ -31,8 +31,8 @@ void send_ring::close() noexcept {
 }
 
 bool send_ring::map(mapping& m, int fd, std::size_t size, long offset) noexcept {
-    void* const at =
-        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, static_cast<off_t>(offset));
+    void* const at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
+                          static_cast<off_t>(offset));
     if (at == MAP_FAILED) return false;
     m = {at, size};
     return true;
