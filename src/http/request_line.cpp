@@ -12,6 +12,7 @@ namespace genever::http {
 namespace {
 
 std::optional<method> known_method(std::string_view s) noexcept {
+    if (s == "GET") return method::get; // most are, and the others' names need not be looked at
     for (std::size_t i = 0; i < method_count; ++i) {
         const auto m = static_cast<method>(i);
         if (to_string(m) == s) return m;

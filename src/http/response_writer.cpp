@@ -1,49 +1,77 @@
 #include "response_writer.hpp"
 
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <limits>
+#include <string>
 
 namespace genever::http {
 
 namespace {
 
-template <class Integer>
-void append_number(std::string& out, Integer value, int base = 10) {
-    std::array<char, std::numeric_limits<Integer>::digits10 + 3> text;
-    const auto end = std::to_chars(text.data(), text.data() + text.size(), value, base).ptr;
-    out.append(text.data(), end);
+/// Writes where there is room for all of it.
+struct pen {
+    char* at;
+
+    void put(std::string_view s) noexcept {
+        std::char_traits<char>::copy(at, s.data(), s.size()); // of no bytes, too, which may lie nowhere
+        at += s.size();
+    }
+    template <class Integer>
+    void put_number(Integer value) noexcept {
+        at = std::to_chars(at, at + std::numeric_limits<Integer>::digits10 + 1, value).ptr;
+    }
+};
+
+// What is written of a head beside the response's own lines: at most a status line with the longest reason, Date,
+// Content-Length or Transfer-Encoding, Connection, and the empty line: 147 bytes.
+constexpr std::size_t most_of_a_head = 192;
+
+/// Has `f` write at most so much at the end of `out`, which is asked for room once and not for each piece.
+template <class F>
+void write(std::string& out, std::size_t most, F f) {
+    const std::size_t before = out.size();
+    out.resize_and_overwrite(before + most, [&](char* p, std::size_t) {
+        pen to{p + before};
+        f(to);
+        return static_cast<std::size_t>(to.at - p);
+    });
 }
 
-void append_status_line(std::string& out, int status) {
+void put_status_line(pen& to, int status) {
     if (status == 200) { // nearly every response
-        out.append("HTTP/1.1 200 OK\r\n");
+        to.put("HTTP/1.1 200 OK\r\n");
         return;
     }
     // Always 1.1, to HTTP/1.0 clients as well: the version tells what this server speaks (RFC 9110 section
     // 2.5).
-    out.append("HTTP/1.1 ");
-    append_number(out, status);
-    out.append(" ").append(reason_phrase(status)).append("\r\n");
+    to.put("HTTP/1.1 ");
+    to.put_number(status);
+    to.put(" ");
+    to.put(reason_phrase(status));
+    to.put("\r\n");
 }
 
-void append_date(std::string& out, std::string_view date) {
-    out.append("Date: ").append(date).append("\r\n");
+void put_date(pen& to, std::string_view date) {
+    to.put("Date: ");
+    to.put(date);
+    to.put("\r\n");
 }
 
-void append_content_length(std::string& out, std::size_t size) {
-    out.append("Content-Length: ");
-    append_number(out, size);
-    out.append("\r\n");
+void put_content_length(pen& to, std::size_t size) {
+    to.put("Content-Length: ");
+    to.put_number(size);
+    to.put("\r\n");
 }
 
 // RFC 9112 section 9.3: staying open is HTTP/1.1's default, and must be told to an HTTP/1.0 client.
-void append_connection(std::string& out, const http::request* request, bool keep_alive) {
+void put_connection(pen& to, const http::request* request, bool keep_alive) {
     if (!keep_alive) {
-        out.append("Connection: close\r\n");
+        to.put("Connection: close\r\n");
     } else if (request != nullptr && request->minor_version == 0) {
-        out.append("Connection: keep-alive\r\n");
+        to.put("Connection: keep-alive\r\n");
     }
 }
 
@@ -154,44 +182,52 @@ date_text http_date(std::time_t seconds) noexcept {
 void append_response(std::string& out, const http::request* request, const response& res, bool keep_alive,
                      std::string_view date) {
     const int status = valid_status(res.status);
-    append_status_line(out, status);
-    append_date(out, date);
-    out.append(res.field_lines());
-    const bool forbidden = forbids_content(request, status);
-    if (tells_length(request, res, status)) append_content_length(out, status == 205 ? 0 : res.body.size());
-    append_connection(out, request, keep_alive && !res.close);
-    out.append("\r\n");
-    if (!forbidden && !is(request, method::head)) out.append(res.body);
+    const bool has_body = !forbids_content(request, status) && !is(request, method::head);
+    const std::string_view lines = res.field_lines();
+    const std::string_view body = has_body ? std::string_view{res.body} : std::string_view{};
+    write(out, most_of_a_head + lines.size() + body.size(), [&](pen& to) {
+        put_status_line(to, status);
+        put_date(to, date);
+        to.put(lines);
+        if (tells_length(request, res, status)) put_content_length(to, status == 205 ? 0 : res.body.size());
+        put_connection(to, request, keep_alive && !res.close);
+        to.put("\r\n");
+        to.put(body);
+    });
 }
 
 streamed_body append_head_chunked(std::string& out, const http::request* request, const response& res,
                                   bool keep_alive, std::string_view date) {
     const int status = valid_status(res.status);
     keep_alive = keep_alive && !res.close;
-    append_status_line(out, status);
-    append_date(out, date);
-    out.append(res.field_lines());
+    const std::string_view lines = res.field_lines();
     auto body = streamed_body::chunked;
-    if (forbids_content(request, status)) {
-        body = streamed_body::none;
-        if (status == 205) append_content_length(out, 0);
-    } else if (request == nullptr || request->minor_version == 0) {
-        // RFC 9112 section 6.1: no transfer coding to a client that has not shown to be HTTP/1.1's.
-        body = is(request, method::head) ? streamed_body::none : streamed_body::until_close;
-        if (body == streamed_body::until_close) keep_alive = false;
-    } else {
-        out.append("Transfer-Encoding: chunked\r\n");
-        if (is(request, method::head)) body = streamed_body::none;
-    }
-    append_connection(out, request, keep_alive);
-    out.append("\r\n");
+    write(out, most_of_a_head + lines.size(), [&](pen& to) {
+        put_status_line(to, status);
+        put_date(to, date);
+        to.put(lines);
+        if (forbids_content(request, status)) {
+            body = streamed_body::none;
+            if (status == 205) put_content_length(to, 0);
+        } else if (request == nullptr || request->minor_version == 0) {
+            // RFC 9112 section 6.1: no transfer coding to a client that has not shown to be HTTP/1.1's.
+            body = is(request, method::head) ? streamed_body::none : streamed_body::until_close;
+            if (body == streamed_body::until_close) keep_alive = false;
+        } else {
+            to.put("Transfer-Encoding: chunked\r\n");
+            if (is(request, method::head)) body = streamed_body::none;
+        }
+        put_connection(to, request, keep_alive);
+        to.put("\r\n");
+    });
     return body;
 }
 
 void append_chunk(std::string& out, std::string_view piece) {
     if (piece.empty()) return;
-    append_number(out, piece.size(), 16);
-    out.append("\r\n").append(piece).append("\r\n");
+    std::array<char, 2 * sizeof(std::size_t)> size;
+    const auto end = std::to_chars(size.data(), size.data() + size.size(), piece.size(), 16).ptr;
+    out.append(size.data(), end).append("\r\n").append(piece).append("\r\n");
 }
 
 void append_last_chunk(std::string& out) { out.append("0\r\n\r\n"); }
@@ -200,6 +236,7 @@ void append_continue(std::string& out) { out.append("HTTP/1.1 100 Continue\r\n\r
 
 void append_simple_error(std::string& out, const http::request* request, int status, std::string_view message,
                          bool close, std::string_view date, std::string_view extra_lines) {
+    static constexpr std::string_view content_type = "Content-Type: application/json\r\n";
     static constexpr std::string_view before = R"({"error":{"status":)";
     static constexpr std::string_view between = R"(,"message":")";
     static constexpr std::string_view after = R"("}})";
@@ -207,18 +244,22 @@ void append_simple_error(std::string& out, const http::request* request, int sta
     std::size_t size = before.size() + 3 + between.size() + after.size();
     escape_json(message, [&](std::string_view s) { size += s.size(); });
 
-    append_status_line(out, status);
-    append_date(out, date);
-    out.append("Content-Type: application/json\r\n").append(extra_lines);
-    append_content_length(out, size);
-    append_connection(out, request, !close);
-    out.append("\r\n");
-    if (is(request, method::head)) return;
-    out.append(before);
-    append_number(out, status);
-    out.append(between);
-    escape_json(message, [&](std::string_view s) { out.append(s); });
-    out.append(after);
+    const std::size_t most = most_of_a_head + content_type.size() + extra_lines.size() + size;
+    write(out, most, [&](pen& to) {
+        put_status_line(to, status);
+        put_date(to, date);
+        to.put(content_type);
+        to.put(extra_lines);
+        put_content_length(to, size);
+        put_connection(to, request, !close);
+        to.put("\r\n");
+        if (is(request, method::head)) return;
+        to.put(before);
+        to.put_number(status);
+        to.put(between);
+        escape_json(message, [&](std::string_view s) { to.put(s); });
+        to.put(after);
+    });
 }
 
 } // namespace genever::http
