@@ -253,6 +253,8 @@ def main():
     showcase = options.showcase
     rows = [Row("bare_epoll", "bare_epoll", options.bare, {}),
             Row("showcase_log_off", "showcase, no access log", showcase, {"GENEVER_LOG": "off"}),
+            Row("showcase_one_by_one", "the same, each answer sent by itself", showcase,
+                {"GENEVER_LOG": "off", "GENEVER_IO_URING": "0"}),
             Row("showcase_log_info", "showcase, access log to /dev/null", showcase, {"GENEVER_LOG": "info"})]
     if options.io_uring and os.access(options.io_uring, os.X_OK):
         rows += [Row(f"io_uring_{way}", title, options.io_uring.resolve(), {"BARE_IO": way})

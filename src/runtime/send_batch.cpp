@@ -48,19 +48,21 @@ std::atomic<bool> forbidden{false}; // the system has said no
 
 } // namespace
 
-bool send_batch::can_send() noexcept {
-    if (ring_.is_open()) return true;
-    if (off_ || forbidden.load(std::memory_order_relaxed)) return false;
-    if (ring_.open()) return true;
+// Under the lock.
+bool send_batch::has_ring() noexcept {
+    if (ring_.is_open() || ring_.open()) return true;
     forbidden.store(true, std::memory_order_relaxed);
     return false;
 }
 
 bool send_batch::add(posted_send& s, thread_state& t, std::int64_t now) noexcept {
+    const auto drives = [&] { return t.w->driver.load(std::memory_order_relaxed) == &t; };
+    // Without the lock: a thread that has been relieved may be at a low priority, and must not be waited for.
+    if (off_ || forbidden.load(std::memory_order_relaxed) || !drives()) return false;
     std::lock_guard g{lock_};
     std::size_t n = count_.load(std::memory_order_relaxed);
-    // Under the lock, which the next driver takes to submit: it sees what is posted here, or is seen.
-    if (t.w->driver.load(std::memory_order_relaxed) != &t || !can_send()) return false;
+    // Under it, since the next driver takes it to submit: it sees what is posted here, or is seen.
+    if (!drives() || !has_ring()) return false;
     if (n == 0) {
         if (sent_at_once_ > 0) {
             --sent_at_once_;

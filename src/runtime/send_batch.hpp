@@ -38,7 +38,7 @@ public:
 private:
     void submit_all() noexcept;
     void submit_under_lock(std::int64_t now) noexcept;
-    bool can_send() noexcept;
+    bool has_ring() noexcept;
 
     std::atomic<std::size_t> count_{0}; // changed under the lock
     std::mutex lock_;
