@@ -42,7 +42,7 @@ constexpr std::size_t flush_at = 64 * 1024;
 constexpr std::size_t flush_before_handling = 16 * 1024;
 
 /// The Date field's value, made once a second on each thread.
-[[gnu::noinline]] std::string_view current_date() noexcept {
+[[gnu::noinline]] const date_text& current_date() noexcept {
     asm volatile(""); // a thread_local's address must not be kept across a suspension
     thread_local std::time_t second = -1;
     thread_local date_text text;
@@ -50,7 +50,7 @@ constexpr std::size_t flush_before_handling = 16 * 1024;
         second = now;
         text = http_date(now);
     }
-    return {text.data(), text.size()};
+    return text;
 }
 
 } // namespace
@@ -147,6 +147,8 @@ task<connection::after> connection::serve() {
                 gone = f == fill::end;
                 if (gone) break;
             }
+            gone = last_look && in_.empty();
+            if (gone) break;
             time_point time = now();
             if (!out_.empty() && !post(time) && !flush_now()) {
                 const bool sent = co_await flush();
@@ -164,8 +166,6 @@ task<connection::after> connection::serve() {
                 queued_ = {};
                 until = client_.idle_since + std::min(warm_time, client_.idle_patience());
             } else { // one more request, but no longer; what has come by then is still answered
-                gone = last_look;
-                if (gone) break;
                 until = server_.idle_until();
                 last_look = time >= until;
             }
@@ -498,18 +498,24 @@ void connection::wrote_all() noexcept {
     flushed_ += out_.size();
     out_.clear();
     written_ = 0;
+    came_back_ = false;
 }
 
 // Leaves what is to be written with the worker. Until `settle`, which has to follow the wait for the client, out_ stays as it is.
 bool connection::post(time_point time) noexcept {
-    return !broken_ && posted_.post(stream_.io(), std::string_view{out_}.substr(written_), time);
+    return !broken_ && !came_back_ &&
+           posted_.post(stream_.io(), std::string_view{out_}.substr(written_), time);
 }
 
-// What was posted has been written, or is to be written as if it had never been posted.
+// What was posted has been written, or is to be written as if it had never been posted. It is not posted again: the client may not be
+// reading, and only `flush` waits for that, and for no longer than it should.
 void connection::settle() noexcept {
     if (!posted_) return;
     written_ += posted_.settle();
-    if (written_ == out_.size()) wrote_all();
+    if (written_ == out_.size())
+        wrote_all();
+    else
+        came_back_ = true;
 }
 
 // How long the client may still be waited for, now: nothing goes on for ever, neither a pause nor a trickle.

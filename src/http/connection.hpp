@@ -32,7 +32,7 @@ namespace genever::http {
 class connection final : public exchange, public detail::pooled {
 public:
     explicit connection(accepted_client& client);
-    /// Sends what is ready and does not have to be waited for.
+    /// Sends what was left to the worker to be sent, as far as that does not have to be waited for.
     ~connection();
 
     enum class after : std::uint8_t {
@@ -128,6 +128,7 @@ private:
     bool client_slow_ = false;           // the handler has waited for its client
     refusal refused_ = refusal::none;
 
+    bool came_back_ = false; // what is left of out_ has been posted before
     bool drained_ = false; // the last read gave less than it could have: there is nothing until the next edge
     bool body_apart_ = false;
     bool body_asked_ = false; // the client has been told to go on, or did not wait for that

@@ -1,6 +1,7 @@
 #include "response_writer.hpp"
 
 #include <array>
+#include <cassert>
 #include <charconv>
 #include <chrono>
 #include <cstddef>
@@ -36,7 +37,9 @@ void write(std::string& out, std::size_t most, F f) {
     out.resize_and_overwrite(before + most, [&](char* p, std::size_t) {
         pen to{p + before};
         f(to);
-        return static_cast<std::size_t>(to.at - p);
+        const auto size = static_cast<std::size_t>(to.at - p);
+        assert(size <= before + most);
+        return size;
     });
 }
 
@@ -54,9 +57,9 @@ void put_status_line(pen& to, int status) {
     to.put("\r\n");
 }
 
-void put_date(pen& to, std::string_view date) {
+void put_date(pen& to, const date_text& date) {
     to.put("Date: ");
-    to.put(date);
+    to.put({date.data(), date.size()});
     to.put("\r\n");
 }
 
@@ -180,7 +183,7 @@ date_text http_date(std::time_t seconds) noexcept {
 }
 
 void append_response(std::string& out, const http::request* request, const response& res, bool keep_alive,
-                     std::string_view date) {
+                     const date_text& date) {
     const int status = valid_status(res.status);
     const bool has_body = !forbids_content(request, status) && !is(request, method::head);
     const std::string_view lines = res.field_lines();
@@ -197,7 +200,7 @@ void append_response(std::string& out, const http::request* request, const respo
 }
 
 streamed_body append_head_chunked(std::string& out, const http::request* request, const response& res,
-                                  bool keep_alive, std::string_view date) {
+                                  bool keep_alive, const date_text& date) {
     const int status = valid_status(res.status);
     keep_alive = keep_alive && !res.close;
     const std::string_view lines = res.field_lines();
@@ -235,7 +238,7 @@ void append_last_chunk(std::string& out) { out.append("0\r\n\r\n"); }
 void append_continue(std::string& out) { out.append("HTTP/1.1 100 Continue\r\n\r\n"); }
 
 void append_simple_error(std::string& out, const http::request* request, int status, std::string_view message,
-                         bool close, std::string_view date, std::string_view extra_lines) {
+                         bool close, const date_text& date, std::string_view extra_lines) {
     static constexpr std::string_view content_type = "Content-Type: application/json\r\n";
     static constexpr std::string_view before = R"({"error":{"status":)";
     static constexpr std::string_view between = R"(,"message":")";

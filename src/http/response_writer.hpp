@@ -24,20 +24,20 @@ enum class streamed_body : std::uint8_t {
     until_close, ///< the pieces as they are, then the connection's end: HTTP/1.0 knows no chunks
 };
 
-// In all of these `request` is what is answered, null where not even its head could be read, and `date` is
-// what `http_date` gave. A status outside 200 to 599 is sent as 500.
+// In all of these `request` is what is answered, null where not even its head could be read.
+// A status outside 200 to 599 is sent as 500.
 
 /// The whole response. Content is left out, its length told all the same, in a response to HEAD; 204, 205 and
 /// 304 never have content (RFC 9110 section 6.4.1). `Connection: close` is added where the connection ends
 /// (not `keep_alive`, or `response.close`), `Connection: keep-alive` where an HTTP/1.0 client may go on.
 void append_response(std::string& out, const http::request* request, const response& response,
-                     bool keep_alive, std::string_view date);
+                     bool keep_alive, const date_text& date);
 
 /// The head of a response whose body comes in pieces. With `until_close` the caller must end the connection
 /// whatever `keep_alive` said; the head says so too.
 [[nodiscard]] streamed_body append_head_chunked(std::string& out, const http::request* request,
                                                 const response& response, bool keep_alive,
-                                                std::string_view date);
+                                                const date_text& date);
 
 /// One chunk; nothing for an empty piece, since an empty chunk would end the body.
 void append_chunk(std::string& out, std::string_view piece);
@@ -51,6 +51,6 @@ void append_continue(std::string& out);
 /// `message` that are not UTF-8 come out as U+FFFD. `extra_lines` are further field lines, each with its
 /// CRLF.
 void append_simple_error(std::string& out, const http::request* request, int status, std::string_view message,
-                         bool close, std::string_view date, std::string_view extra_lines = {});
+                         bool close, const date_text& date, std::string_view extra_lines = {});
 
 } // namespace genever::http

@@ -9,7 +9,7 @@
 namespace genever::http {
 namespace {
 
-constexpr std::string_view date = "Sun, 06 Nov 1994 08:49:37 GMT";
+const date_text date = http_date(784111777); // Sun, 06 Nov 1994 08:49:37 GMT
 
 request asking(method m, std::uint8_t minor_version = 1) {
     request r;

@@ -69,9 +69,10 @@ struct client {
     }
 };
 
-/// A connection of a thread, which no worker needs to look after.
-inline int connect_blocking(std::uint16_t port) {
+/// A connection of a thread, which no worker needs to look after. `room`: bytes that it keeps unread; 0: the system's usual.
+inline int connect_blocking(std::uint16_t port, int room = 0) {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (room != 0) ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(port);

@@ -220,6 +220,7 @@ void monitor::relieve(worker& w, thread_state& stuck, std::uint64_t run) noexcep
     // What comes of it goes to the shared queue. Timers are left to a worker: they may run users' code. The thread may have
     // gone to sleep meanwhile, and be wanted: its interrupt is handed on.
     if (w.poll.poll(0)) w.poll.interrupt();
+    w.sends.try_to_submit();
     if (!core_.work_waits_for(w)) return;
     w.queue.open_lifo();
     if (core_.wake_idle_worker()) return; // it takes what is ready here

@@ -91,6 +91,7 @@ runtime_stats runtime_core::stats() {
         s.timers += c.armed;
         s.timers_fired += c.fired;
         late += c.late_in_all;
+        s.sends_together += w->sends.sent_together();
         s.timer_lateness_max = std::max(s.timer_lateness_max, duration{c.latest});
     }
     if (s.timers_fired != 0)

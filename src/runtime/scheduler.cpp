@@ -165,6 +165,7 @@ void runtime_core::work(thread_state& t) {
         run(t, *p);
     }
     if (std::exchange(t.searching, false)) searching_.fetch_sub(1, std::memory_order_acq_rel);
+    w.sends.submit(); // posted while it was being relieved, when the other one may have seen nothing yet
     look_after_write();
     if (anything_left_behind()) notify_one(); // relieved: what it made ready woke nobody
 }

@@ -13,7 +13,7 @@ using namespace detail;
 
 bool posted_send::post(const io_handle& to, std::string_view bytes, time_point now) noexcept {
     thread_state* const t = this_thread();
-    if (!t || !t->w || t->helper || t->core->is_simulated()) return false;
+    if (batch_ || !t || !t->w || t->helper || t->core->is_simulated()) return false;
     slot_ = to.slot_;
     bytes_ = bytes;
     sent_ = 0;
@@ -37,22 +37,24 @@ namespace genever::detail {
 
 namespace {
 
-// What one waits for those that come after it, as long as these are quick: sixteen small requests take less.
+// What one waits for those that come after it, as long as these are quick: sixteen small requests take about as long.
 constexpr std::int64_t patience = 100'000;
-// One that has waited for longer than this has waited for somebody's computation. Then the next ten thousand are sent at once:
-// it happens to one in ten thousand at most.
-constexpr std::int64_t too_long = 500'000;
-constexpr unsigned many = 10'000;
+// One that has waited for longer than this has waited for somebody's computation. Then the next ones are sent at once, so that it
+// happens to one in two thousand at most.
+constexpr std::int64_t too_long = 250'000;
+constexpr unsigned many = 2'000;
 
 std::atomic<bool> forbidden{false}; // the system has said no
 
 } // namespace
 
 // Under the lock.
-bool send_batch::has_ring() noexcept {
-    if (ring_.is_open() || ring_.open()) return true;
-    forbidden.store(true, std::memory_order_relaxed);
-    return false;
+void send_batch::open() noexcept {
+    switch (ring_.open()) {
+    case send_ring::opened::yes: break;
+    case send_ring::opened::never: forbidden.store(true, std::memory_order_relaxed); break;
+    case send_ring::opened::not_now: sent_at_once_ = many; break;
+    }
 }
 
 bool send_batch::add(posted_send& s, thread_state& t, std::int64_t now) noexcept {
@@ -60,14 +62,17 @@ bool send_batch::add(posted_send& s, thread_state& t, std::int64_t now) noexcept
     // Without the lock: a thread that has been relieved may be at a low priority, and must not be waited for.
     if (off_ || forbidden.load(std::memory_order_relaxed) || !drives()) return false;
     std::lock_guard g{lock_};
+    if (!drives()) return false;
     std::size_t n = count_.load(std::memory_order_relaxed);
-    // Under it, since the next driver takes it to submit: it sees what is posted here, or is seen.
-    if (!drives() || !has_ring()) return false;
+    if (n == 0 && sent_at_once_ > 0) {
+        --sent_at_once_;
+        return false;
+    }
+    if (!ring_.is_open()) {
+        open();
+        return false; // that took its time
+    }
     if (n == 0) {
-        if (sent_at_once_ > 0) {
-            --sent_at_once_;
-            return false;
-        }
         if (t.w->queue.looks_empty()) return false; // the worker is about to look at its descriptors
         since_ = now;
     }
@@ -93,13 +98,22 @@ void send_batch::submit_all() noexcept {
     submit_under_lock(now);
 }
 
+void send_batch::try_to_submit() noexcept {
+    if (count_.load(std::memory_order_relaxed) == 0) return;
+    const std::int64_t now = system_now();
+    const std::unique_lock g{lock_, std::try_to_lock};
+    if (g) submit_under_lock(now);
+}
+
 void send_batch::submit_under_lock(std::int64_t now) noexcept {
     const std::size_t n = count_.load(std::memory_order_relaxed);
     if (n == 0) return;
     if (now - since_ > too_long) sent_at_once_ = many;
     std::array<send_request, send_ring::most> requests;
-    for (std::size_t i = 0; i < n; ++i) requests[i] = {posted_[i]->slot_->fd, posted_[i]->bytes_, 0};
-    ring_.send(std::span{requests}.first(n));
+    for (std::size_t i = 0; i < n; ++i)
+        requests[i] = {posted_[i]->slot_->fd, posted_[i]->bytes_, 0}; // nothing sent, so far
+    if (ring_.is_open()) ring_.send(std::span{requests}.first(n));
+    if (n > 1) together_.store(together_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
     for (std::size_t i = 0; i < n; ++i) {
         posted_send& s = *posted_[i];
         s.sent_ = static_cast<std::size_t>(std::max(requests[i].result, 0));

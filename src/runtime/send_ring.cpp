@@ -38,7 +38,28 @@ bool send_ring::map(mapping& m, int fd, std::size_t size, long offset) noexcept 
     return true;
 }
 
-bool send_ring::open() noexcept {
+send_ring::opened send_ring::open() noexcept {
+    errno = 0;
+    if (make() && try_out()) return opened::yes;
+    const int why = errno;
+    close();
+    return why == ENOMEM || why == EMFILE || why == ENFILE || why == EAGAIN ? opened::not_now : opened::never;
+}
+
+// Sends a byte: the system may know rings, but no sends by them (before Linux 5.6), or forbid the call that submits.
+bool send_ring::try_out() noexcept {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return false;
+    send_request r{ends[0], ".", 0};
+    send({&r, 1});
+    char got = 0;
+    const bool works = r.result == 1 && recv(ends[1], &got, 1, 0) == 1 && got == '.';
+    for (const int end : ends) ::close(end);
+    errno = 0; // what does not work now does not later
+    return works;
+}
+
+bool send_ring::make() noexcept {
     io_uring_params p{};
     fd_ = static_cast<int>(syscall(SYS_io_uring_setup, static_cast<unsigned>(most), &p)); // close-on-exec
     if (fd_ < 0) return false;
@@ -47,10 +68,8 @@ bool send_ring::open() noexcept {
     // One mapping for both rings since Linux 5.4.
     if ((p.features & IORING_FEAT_SINGLE_MMAP) == 0 ||
         !map(rings_, fd_, std::max(requests_size, results_size), IORING_OFF_SQ_RING) ||
-        !map(entries_, fd_, p.sq_entries * sizeof(io_uring_sqe), IORING_OFF_SQES)) {
-        close();
+        !map(entries_, fd_, p.sq_entries * sizeof(io_uring_sqe), IORING_OFF_SQES))
         return false;
-    }
     auto* const base = static_cast<std::byte*>(rings_.at);
     const auto number = [&](unsigned offset) { return reinterpret_cast<unsigned*>(base + offset); };
     requests_ = static_cast<io_uring_sqe*>(entries_.at);
@@ -99,7 +118,8 @@ void send_ring::send(std::span<send_request> requests) noexcept {
     for (unsigned head = head_of_results.load(std::memory_order_relaxed); taken > 0;) {
         // acquire: pairs with the kernel's release of the results
         if (head == tail_of_results.load(std::memory_order_acquire)) {
-            enter(fd_, 0, taken); // not to be expected, but the bytes must not be looked at later
+            // Not to be expected, but the bytes must not be looked at later. Closing the ring ends what is under way.
+            if (enter(fd_, 0, taken) < 0 && errno != EINTR) return close();
             continue;
         }
         const io_uring_cqe& c = results_[head & result_mask_];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -28,11 +29,17 @@ public:
     send_ring(const send_ring&) = delete;
     ~send_ring();
 
-    /// False: the system has none, or forbids it (containers' usual profiles do, and `kernel.io_uring_disabled`).
-    bool open() noexcept;
+    enum class opened : std::uint8_t {
+        yes,
+        never, ///< the system has none, or forbids it (containers' usual profiles do, and `kernel.io_uring_disabled`)
+        not_now ///< it lacks memory or descriptors
+    };
+    /// Makes the ring and tries it out, a tenth of a millisecond.
+    opened open() noexcept;
     bool is_open() const noexcept { return fd_ >= 0; }
-    /// Sends, at most `most`, without waiting for anybody who reads, and gives each its result. The bytes are not looked at any
-    /// more once it returns. The ring is open.
+    /// Sends, at most `most`, without waiting for anybody who reads, and gives each its result; -EAGAIN also where the system
+    /// did not take it. The bytes are not looked at any more once it returns. The ring is open; if the system has broken its rules it is not
+    /// afterwards.
     void send(std::span<send_request> requests) noexcept;
 
 private:
@@ -41,6 +48,8 @@ private:
         std::size_t size = 0;
     };
     static bool map(mapping& m, int fd, std::size_t size, long offset) noexcept;
+    bool make() noexcept;
+    bool try_out() noexcept;
     void close() noexcept;
 
     int fd_ = -1;

@@ -19,9 +19,10 @@ class send_batch;
 ///
 ///     if (!posted.post(io, bytes, now())) ...;   // send it yourself
 ///     co_await io.readable();
-///     sent = posted.settle();                    // the rest is yours to send
+///     sent = posted.settle();                    // the rest is yours to send: it is not to be posted again
 ///
-/// Where less than all could be sent, the wait for reading is ended as by `nudge`. The bytes must stay as they are, and
+/// Where less than all could be sent, the wait for reading is ended as by `nudge`. (A rest that was posted again would end the next wait
+/// at once, for as long as the peer does not read.) The bytes must stay as they are, and
 /// the handle open, until `settle` or the destructor. Used by one process.
 class posted_send {
 public:
@@ -29,10 +30,12 @@ public:
     posted_send(const posted_send&) = delete;
     ~posted_send() { settle(); }
 
-    /// Posts `bytes`. `now`: the time, as far as the caller knows it. False, and nothing has happened: the system has no io_uring, or
+    /// Posts `bytes`. `now`: the time, as far as the caller knows it. False, and nothing has happened: something is posted already; the system has no io_uring, or
     /// forbids it (`runtime_options::io_uring`); nothing else waits for the worker, which could not collect anything; or its
-    /// processes take so long these days that the answer of one would wait for the next one's. To be called in a process that
-    /// has nothing posted with this object.
+    /// processes take so long these days that the answer of one would wait for the next one's.
+    ///
+    /// What is posted leaves with the sixteenth, with one that is posted 0.1 ms later or more, or when the worker looks at its descriptors: after
+    /// the process that runs by then, two milliseconds or so at most; where that one is stuck, after two to four.
     bool post(const io_handle& to, std::string_view bytes, time_point now) noexcept;
     /// Whether something has been posted since the last `settle`.
     explicit operator bool() const noexcept { return batch_ != nullptr; }

@@ -28,6 +28,9 @@ struct runtime_stats {
     /// How much later than their tick of 65.5 us timers fired: because their worker was busy, or its core was.
     duration timer_lateness_mean{};
     duration timer_lateness_max{};
+
+    /// Sends that were posted (runtime/posted_send.hpp) and went to the system two or more at a time.
+    std::uint64_t sends_together = 0;
 };
 
 /// The counts of the calling process's runtime. Throws std::logic_error outside of one. Takes a few microseconds.
