@@ -136,7 +136,7 @@ const route* route_table::choose(context& c) const {
             if (!value.contains('%')) continue;
             char* plain = c.arena_.allocate_chars(value.size());
             // Well formed: what `path` decoding leaves are escapes that it has checked.
-            c.params_.replace(i, {plain, decode(value, plain, decoding::component).value_or(0)});
+            c.params_.put(i, {plain, decode(value, plain, decoding::component).value_or(0)});
         }
         return r;
     }
