@@ -68,20 +68,20 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
 // The usual case: a plain path that the method's own tree has.
 task<> route_table::handle(http::exchange& x) const {
     const http::request& request = x.request;
+    owned_context c = make_context(x);
     if (!request.path.contains('%')) [[likely]] {
-        path_params params;
-        if (const auto number = indexes_[index(request.method)].find(request.path, params)) [[likely]] {
+        if (const auto number = indexes_[index(request.method)].find(request.path, c->params_)) [[likely]] {
             const route& r = routes_[*number];
             if (!x.admit(*r.admission)) return {};
-            return run(make_context(x, r, params));
+            c->route_ = &r;
+            return run(std::move(c));
         }
     }
-    return handle_rare(x);
+    return handle_rare(std::move(c));
 }
 
-route_table::owned_context route_table::make_context(http::exchange& x, const route& r,
-                                                     const path_params& params) {
-    return owned_context{new context{x, r, params}};
+route_table::owned_context route_table::make_context(http::exchange& x) {
+    return owned_context{new context{x}};
 }
 
 // A chain that has nothing to wait for is over here, without a coroutine frame.
@@ -94,11 +94,11 @@ task<> route_table::run(owned_context c) {
 
 task<> route_table::finish(begun_chain chain) { co_await std::move(chain.rest); }
 
-task<> route_table::handle_rare(http::exchange& x) const {
+task<> route_table::handle_rare(owned_context c) const {
+    http::exchange& x = c->exchange();
     http::traffic_class* own = class_of(x.request);
     const bool admitted = own ? x.admit(*own) : x.admit();
     if (!admitted) return {};
-    owned_context c = make_context(x, not_found_, path_params{});
     c->route_ = choose(*c);
     return run(std::move(c));
 }

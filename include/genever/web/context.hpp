@@ -214,8 +214,8 @@ private:
         void (*destroy)(void*) noexcept;
     };
 
-    context(http::exchange& x, const detail::route& r, const detail::path_params& params) noexcept
-        : exchange_(x), route_(&r), params_(params) {}
+    /// Its route and parameters are put in afterwards.
+    explicit context(http::exchange& x) noexcept : exchange_(x) {}
 
     template <class T>
     std::optional<bind_error> read_query(std::string_view name, T& out, bool required) {
@@ -237,7 +237,7 @@ private:
     void* find_value(std::string_view key, const void* type) const noexcept;
 
     http::exchange& exchange_;
-    const detail::route* route_;
+    const detail::route* route_ = nullptr;
     std::uint32_t entered_ = 0; // how many steps of the chain have been entered
     std::uint64_t sent_ = 0;    // bytes of the body sent in pieces
     kept_value* values_ = nullptr;
