@@ -95,8 +95,8 @@ inline path_segment segment_of(std::string_view text) noexcept {
 class path_scan {
 public:
     explicit path_scan(std::string_view path) noexcept
-        : path_(path.data()), segment_end_(path_), end_(path_ + path.size()) {
-        look_from(path_);
+        : segment_end_(path.data()), end_(path.data() + path.size()) {
+        look_from(path.data());
         slashes_ &= slashes_ - 1;
     }
 
@@ -107,7 +107,7 @@ public:
         begin_ = segment_end_ + 1;
         while (slashes_ == 0) [[unlikely]]
             look_from(block_ + 64);
-        segment_end_ = block_ + std::countr_zero(slashes_);
+        segment_end_ = block_ + static_cast<unsigned>(std::countr_zero(slashes_));
         slashes_ &= slashes_ - 1;
     }
     /// Goes back to the segment before, where there is one; slower than going on.
@@ -122,9 +122,9 @@ public:
     /// From the slash before the segment to the path's end.
     std::string_view rest() const noexcept { return {begin_ - 1, end_}; }
     path_segment segment() const noexcept {
-        if (segment_end_ - path_ < 8) return segment_of(text());
-        // A word that ends with the segment: what came before it is shifted out, in two halves, as a shift by all of the
-        // word's bits, for an empty segment, is not defined.
+        if (segment_end_ - block_ < 8) return segment_of(text());
+        // A word that ends with the segment, and reaches no farther back than the block: what came before the segment is
+        // shifted out, in two halves, as a shift by all of the word's bits, for an empty one, is not defined.
         const auto size = static_cast<std::size_t>(segment_end_ - begin_);
         const std::size_t half = 32 - 4 * std::min<std::size_t>(size, 8);
         const std::uint64_t last = load_word(segment_end_ - 8) >> half >> half;
@@ -140,7 +140,6 @@ private:
         if (size < 64) slashes_ |= std::uint64_t{1} << size;
     }
 
-    const char* path_;
     const char* begin_ = nullptr;
     const char* segment_end_;
     const char* end_;

@@ -128,17 +128,14 @@ inline const route_index::node* route_index::literal_child(const node& n,
 }
 
 /// From the parameter `first` on, the first that `segment` fits.
-inline const route_index::node* route_index::param_child(node_index first, std::string_view segment,
-                                                         std::string_view& value) const noexcept {
+route_index::taken_param route_index::param_child(node_index first, std::string_view segment) const noexcept {
     for (; first != none; first = nodes_[first].other) {
         const node& child = nodes_[first];
         if (segment.size() <= child.size) continue;
-        if (child.size != 0 && std::memcmp(text_.data() + child.text, segment.data(), child.size) != 0)
-            continue;
-        value = segment.substr(child.size);
-        return &child;
+        if (child.size == 0 || std::memcmp(text_.data() + child.text, segment.data(), child.size) == 0)
+            return {&child, segment.substr(child.size)};
     }
-    return nullptr;
+    return {nullptr, {}};
 }
 
 route_index::route_number route_index::look_up(std::string_view path, path_params& params) const noexcept {
@@ -160,11 +157,17 @@ route_index::route_number route_index::look_up(std::string_view path, path_param
                     continue;
                 }
             }
-            std::string_view value;
-            if (const node* const child = param_child(n->params, at.text(), value)) {
-                n = child;
-                params.put(taken++, value);
-                continue;
+            if (n->params != none) {
+                // Nearly always the only one, and the whole segment.
+                const node& first = nodes_[n->params];
+                const std::string_view text = at.text();
+                const taken_param p = first.size == 0 && !text.empty() ? taken_param{&first, text}
+                                                                       : param_child(n->params, text);
+                if (p.child != nullptr) {
+                    n = p.child;
+                    params.put(taken++, p.value);
+                    continue;
+                }
             }
             if (n->wildcard != none) {
                 params.put(taken, at.rest());
@@ -188,11 +191,10 @@ route_index::position route_index::take_back(position p, path_params& params) co
     while (p.n->parent != none) {
         const node& parent = nodes_[p.n->parent];
         if (!p.n->literal) --p.taken;
-        std::string_view value;
-        if (const node* const child =
-                param_child(p.n->literal ? parent.params : p.n->other, p.at.text(), value)) {
-            params.put(p.taken, value);
-            return {child, p.at, p.taken + 1};
+        const node_index others = p.n->literal ? parent.params : p.n->other;
+        if (const taken_param t = param_child(others, p.at.text()); t.child != nullptr) {
+            params.put(p.taken, t.value);
+            return {t.child, p.at, p.taken + 1};
         }
         p.n = &parent;
         if (parent.parent != none) p.at.go_back();

@@ -59,15 +59,18 @@ private:
         node_index parent = none;
         node_index other = none;
         // What is behind it.
-        node_index literals = none; // the first place of the table, which has `2 ** (64 - literals_shift)`
-        std::uint32_t literals_shift = 63; // so much of a hash is left out
+        node_index literals = none;        // the first place of the table of the literal ones
+        std::uint32_t literals_shift = 63; // a hash shifted down by so much is a place in it
         node_index params = none;          // the first
         route_number route = none;         // the route that ends here
-        route_number wildcard =
-            none; // the route that ends in a wildcard here: then nothing else is behind it
+        route_number wildcard = none; // the route that ends in a wildcard here, with nothing else behind it
     };
     static_assert(sizeof(node) == 64);
 
+    struct taken_param {
+        const node* child;
+        std::string_view value;
+    };
     /// How far a lookup has come: `n` is behind the segment that `at` stands at, and behind `taken` parameters.
     struct position {
         const node* n;
@@ -84,8 +87,8 @@ private:
 
     route_number look_up(std::string_view path, path_params& params) const noexcept;
     const node* literal_child(const node& n, const path_segment& s) const noexcept;
-    const node* param_child(node_index first, std::string_view segment,
-                            std::string_view& value) const noexcept;
+    // Not inline, as its call of memcmp would cost every lookup the registers that it needs.
+    [[gnu::noinline]] taken_param param_child(node_index first, std::string_view segment) const noexcept;
     position take_back(position p, path_params& params) const noexcept;
 
     std::vector<node> nodes_; // [0] is the root
