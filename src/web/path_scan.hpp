@@ -34,37 +34,38 @@ inline std::uint64_t load_few(const char* p, std::size_t n) noexcept {
     return n == 0 ? 0 : byte(0) | byte(n / 2) | byte(n - 1);
 }
 
-/// Which of a word's bytes are slashes, a bit each.
-constexpr std::uint64_t slashes_in(std::uint64_t word) noexcept {
+/// Which of a word's bytes are `wanted`, a bit each.
+constexpr std::uint64_t bytes_in(std::uint64_t word, char wanted) noexcept {
     constexpr std::uint64_t ones = 0x0101'0101'0101'0101;
     constexpr std::uint64_t low_bits = 0x7f * ones;
-    const std::uint64_t other = word ^ ('/' * ones);                                   // 0 where a slash is
+    const std::uint64_t other = word ^ (static_cast<unsigned char>(wanted) * ones);    // 0 where one is
     const std::uint64_t zeros = ~(((other & low_bits) + low_bits) | other | low_bits); // 0x80 there
     return ((zeros >> 7) * 0x0102'0408'1020'4080) >> 56;
 }
 
-/// Which of the first 64 bytes, or of all `n` if they are fewer, are slashes: the first one's bit is the lowest.
-inline std::uint64_t portable_slash_mask(const char* p, std::size_t n) noexcept {
-    if (n < 8) return slashes_in(load_few(p, n));
+/// Which of the first 64 bytes, or of all `n` if they are fewer, are `wanted`: the first one's bit is the lowest. Never
+/// a zero byte, which those that a short path lacks would count as.
+inline std::uint64_t portable_byte_mask(const char* p, std::size_t n, char wanted) noexcept {
+    if (n < 8) return bytes_in(load_few(p, n), wanted);
     const std::size_t last = std::min<std::size_t>(n, 64) - 8;
-    std::uint64_t mask = slashes_in(load_word(p + last)) << last;
-    for (std::size_t i = 0; i < last; i += 8) mask |= slashes_in(load_word(p + i)) << i;
+    std::uint64_t mask = bytes_in(load_word(p + last), wanted) << last;
+    for (std::size_t i = 0; i < last; i += 8) mask |= bytes_in(load_word(p + i), wanted) << i;
     return mask;
 }
 
 /// The same, by vectors where the machine has them. What is left at the end is read together with bytes before it, which
 /// have been seen already, instead of alone: so there are few lengths to tell apart.
-inline std::uint64_t slash_mask(const char* p, std::size_t n) noexcept {
+inline std::uint64_t byte_mask(const char* p, std::size_t n, char wanted) noexcept {
 #ifdef __SSE2__
-    const auto slashes = [](__m128i bytes) {
-        const int found = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('/')));
-        return std::uint64_t{static_cast<unsigned>(found)};
+    const auto found = [wanted](__m128i bytes) {
+        const int bits = _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(wanted)));
+        return std::uint64_t{static_cast<unsigned>(bits)};
     };
     const auto at = [&](std::size_t i) {
-        return slashes(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i))) << i;
+        return found(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i))) << i;
     };
     const auto half_at = [&](std::size_t i) {
-        return slashes(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + i))) << i;
+        return found(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + i))) << i;
     };
     if (n > 32) {
         const std::size_t last = n - 16;
@@ -73,7 +74,14 @@ inline std::uint64_t slash_mask(const char* p, std::size_t n) noexcept {
     if (n >= 16) return at(0) | at(n - 16);
     if (n >= 8) return half_at(0) | half_at(n - 8);
 #endif
-    return portable_slash_mask(p, n);
+    return portable_byte_mask(p, n, wanted);
+}
+
+/// Whether there is a `%`: most paths are short, for which calling memchr would take longer than the look.
+inline bool has_escapes(std::string_view path) noexcept {
+    for (; path.size() > 64; path.remove_prefix(64))
+        if (byte_mask(path.data(), 64, '%') != 0) return true;
+    return byte_mask(path.data(), path.size(), '%') != 0;
 }
 
 /// What lies between two slashes, with what tells it from others fast.
@@ -136,7 +144,7 @@ private:
     void look_from(const char* block) noexcept {
         const auto size = static_cast<std::size_t>(end_ - block);
         block_ = block;
-        slashes_ = slash_mask(block, size);
+        slashes_ = byte_mask(block, size, '/');
         if (size < 64) slashes_ |= std::uint64_t{1} << size;
     }
 

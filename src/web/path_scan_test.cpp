@@ -45,8 +45,21 @@ TEST(PathScan, FindsTheSlashesOfTheFirst64BytesAndReadsNoOthers) {
             for (std::size_t i = 0; i < std::min<std::size_t>(size, 64); ++i)
                 if (path[i] == '/') expected |= std::uint64_t{1} << i;
             const exact e{path};
-            EXPECT_EQ(slash_mask(e.view().data(), size), expected) << path;
-            EXPECT_EQ(portable_slash_mask(e.view().data(), size), expected) << path;
+            EXPECT_EQ(byte_mask(e.view().data(), size, '/'), expected) << path;
+            EXPECT_EQ(portable_byte_mask(e.view().data(), size, '/'), expected) << path;
+        }
+    }
+}
+
+TEST(PathScan, FindsAnEscapeWhereverItIs) {
+    for (std::size_t size = 0; size <= 200; ++size) {
+        std::string path(size, '/');
+        EXPECT_FALSE(has_escapes(exact{path}.view()));
+        for (std::size_t i = 0; i < size; ++i) {
+            path[i] = '%';
+            EXPECT_TRUE(has_escapes(exact{path}.view())) << i << " of " << size;
+            path[i] = '$';
+            EXPECT_FALSE(has_escapes(exact{path}.view())) << i << " of " << size;
         }
     }
 }

@@ -1,5 +1,6 @@
 #include "web/route_table.hpp"
 
+#include "web/path_scan.hpp"
 #include "web/percent.hpp"
 
 #include <genever/http/response.hpp>
@@ -69,7 +70,7 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
 task<> route_table::handle(http::exchange& x) const {
     const http::request& request = x.request;
     owned_context c = make_context(x);
-    if (!request.path.contains('%')) [[likely]] {
+    if (!has_escapes(request.path)) [[likely]] {
         if (const auto number = indexes_[index(request.method)].find(request.path, c->params_)) [[likely]] {
             const route& r = routes_[*number];
             if (!x.admit(*r.admission)) return {};

@@ -46,7 +46,9 @@ class context : public genever::detail::pooled {
 public:
     context(const context&) = delete;
     context& operator=(const context&) = delete;
-    ~context();
+    ~context() {
+        if (values_ != nullptr) destroy_values();
+    }
 
     // --- the request ---
 
@@ -235,6 +237,7 @@ private:
     void put_json(int status, const boost::json::value& v);
     void keep(std::string_view key, const void* type, void* object, void (*destroy)(void*) noexcept);
     void* find_value(std::string_view key, const void* type) const noexcept;
+    void destroy_values() noexcept;
 
     http::exchange& exchange_;
     const detail::route* route_ = nullptr;
