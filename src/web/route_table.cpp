@@ -66,6 +66,17 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
     for (route& r : routes_) r.admission = std::make_shared<http::traffic_class>(r.traffic);
 }
 
+// A chain that has nothing to wait for is over here, without a coroutine frame. Every request comes by, so it is part of its
+// callers; and the first step is called as `next` would, but that nobody can have called it before.
+[[gnu::always_inline]] inline task<> route_table::run(owned_context c) {
+    begun_chain chain{std::move(c), {}};
+    context& begun = *chain.c;
+    begun.entered_ = 1;
+    chain.rest = begun.route_->chain.front()->call(begun, next{1});
+    if (chain.rest.empty()) return {};
+    return finish(std::move(chain));
+}
+
 // The usual case: a plain path that the method's own tree has.
 task<> route_table::handle(http::exchange& x) const {
     const http::request& request = x.request;
@@ -83,14 +94,6 @@ task<> route_table::handle(http::exchange& x) const {
 
 route_table::owned_context route_table::make_context(http::exchange& x) {
     return owned_context{new context{x}};
-}
-
-// A chain that has nothing to wait for is over here, without a coroutine frame.
-task<> route_table::run(owned_context c) {
-    begun_chain chain{std::move(c), {}};
-    chain.rest = next{0}(*chain.c);
-    if (chain.rest.empty()) return {};
-    return finish(std::move(chain));
 }
 
 task<> route_table::finish(begun_chain chain) { co_await std::move(chain.rest); }
