@@ -122,17 +122,29 @@ struct thread_cache {
     };
     std::array<pair, classes> pairs;
 
+    /// Null where the loaded magazine is empty.
+    void* take_loaded(std::size_t cls) noexcept {
+        pair& p = pairs[cls];
+        return p.loaded.head ? p.loaded.pop() : nullptr;
+    }
     void* take(std::size_t cls) {
         pair& p = pairs[cls];
-        if (!p.loaded.head) [[unlikely]] {
+        if (!p.loaded.head) {
             std::swap(p.loaded, p.previous);
             if (!p.loaded.head) p.loaded = take_batch(cls);
         }
         return p.loaded.pop();
     }
+    /// False where the loaded magazine is full.
+    bool give_loaded(void* block, std::size_t cls) noexcept {
+        pair& p = pairs[cls];
+        if (p.loaded.size == batch_of(cls)) return false;
+        p.loaded.push(block);
+        return true;
+    }
     void give(void* block, std::size_t cls) noexcept {
         pair& p = pairs[cls];
-        if (p.loaded.size == batch_of(cls)) [[unlikely]] {
+        if (p.loaded.size == batch_of(cls)) {
             std::swap(p.loaded, p.previous);
             if (p.loaded.head) depots()[cls].give(std::exchange(p.loaded, {}));
         }
@@ -141,8 +153,10 @@ struct thread_cache {
     ~thread_cache();
 };
 
-// Trivially readable before the cache's construction and after its end.
-thread_local thread_cache* current_cache = nullptr;
+// Trivially readable before the cache's construction and after its end. The code is position-independent, for which the
+// compiler would reckon with a call to find it; in the part of thread-local memory that is laid out at the start, which
+// has room for a pointer even when a library is loaded later, it is one load away.
+[[gnu::tls_model("initial-exec")]] thread_local thread_cache* current_cache = nullptr;
 thread_local bool thread_ended = false;
 
 thread_cache::~thread_cache() {
@@ -165,11 +179,9 @@ thread_cache* cache() {
     return make_cache();
 }
 
-} // namespace
+// What seldom happens lies in functions of its own, so that what mostly happens needs no registers saved.
 
-void* pool_allocate(std::size_t size) {
-    if (size > largest || size == 0) return ::operator new(size);
-    const std::size_t cls = (size - 1) / granule;
+[[gnu::noinline]] void* allocate_slowly(std::size_t cls) {
     if (thread_cache* c = cache()) [[likely]]
         return c->take(cls);
     magazine m = take_batch(cls); // a thread in its last moments: one block on its own
@@ -178,12 +190,7 @@ void* pool_allocate(std::size_t size) {
     return block;
 }
 
-void pool_free(void* block, std::size_t size) noexcept {
-    if (size > largest || size == 0) {
-        ::operator delete(block, size);
-        return;
-    }
-    const std::size_t cls = (size - 1) / granule;
+[[gnu::noinline]] void free_slowly(void* block, std::size_t cls) noexcept {
     if (thread_cache* c = cache()) [[likely]] {
         c->give(block, cls);
         return;
@@ -191,6 +198,30 @@ void pool_free(void* block, std::size_t size) noexcept {
     magazine m;
     m.push(block);
     depots()[cls].give(m);
+}
+
+} // namespace
+
+void* pool_allocate(std::size_t size) {
+    if (size > largest || size == 0) [[unlikely]]
+        return ::operator new(size);
+    const std::size_t cls = (size - 1) / granule;
+    if (thread_cache* c = current_cache) [[likely]]
+        if (void* block = c->take_loaded(cls)) [[likely]]
+            return block;
+    return allocate_slowly(cls);
+}
+
+void pool_free(void* block, std::size_t size) noexcept {
+    if (size > largest || size == 0) [[unlikely]] {
+        ::operator delete(block, size);
+        return;
+    }
+    const std::size_t cls = (size - 1) / granule;
+    thread_cache* c = current_cache;
+    if (c && c->give_loaded(block, cls)) [[likely]]
+        return;
+    free_slowly(block, cls);
 }
 
 #endif

@@ -14,7 +14,7 @@ constexpr std::size_t chunk_size = 2048;
 
 } // namespace
 
-arena::~arena() {
+void arena::free_chunks() noexcept {
     while (chunks_ != nullptr) {
         chunk* c = chunks_;
         chunks_ = c->before;

@@ -34,10 +34,6 @@ void each_parameter(std::string_view query, F f) {
 
 } // namespace
 
-context::~context() {
-    for (; values_ != nullptr; values_ = values_->before) values_->destroy(values_->object);
-}
-
 text_view context::param(std::string_view name) const noexcept {
     const auto& names = route_->param_names;
     for (std::size_t i = 0; i < names.size(); ++i)
@@ -197,6 +193,10 @@ void* context::find_value(std::string_view key, const void* type) const noexcept
     for (const kept_value* v = values_; v != nullptr; v = v->before)
         if (v->key == key) return v->type == type ? v->object : nullptr;
     return nullptr;
+}
+
+void context::destroy_values() noexcept {
+    for (; values_ != nullptr; values_ = values_->before) values_->destroy(values_->object);
 }
 
 } // namespace genever::web

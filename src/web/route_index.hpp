@@ -1,6 +1,7 @@
 // The router's index as requests use it: a route_tree laid out for looking up.
 #pragma once
 
+#include "web/path_scan.hpp"
 #include "web/route_tree.hpp"
 
 #include <genever/web/detail/path_params.hpp>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace genever::web::detail {
@@ -20,9 +22,11 @@ namespace genever::web::detail {
 ///
 /// A parameter is one non-empty run up to the next `/`; a wildcard is the whole rest, its leading `/` included.
 ///
-/// A step takes two cache lines or three, whatever the number of routes: a node is half a line, its literal children lie
-/// side by side, the ones with more routes first, and so do their first characters. Each node is the end of exactly one way
-/// from the root, so a lookup visits a node at most once, whatever it has to take back.
+/// A segment of the path is a step, and a step takes one cache line, whatever the number of routes: the literal children
+/// of a node are a hash table of nodes, so that where the segment's hash points, there is the child itself, with the words
+/// to compare the segment with. A parameter's child is looked at only where no literal one is there or leads on. Each node
+/// is the end of exactly one way from the root, so a lookup visits a node at most once, whatever it has to take back, and
+/// finds the way back in the tree instead of remembering it.
 class route_index {
 public:
     using route_number = route_tree::route_number;
@@ -32,8 +36,7 @@ public:
 
     /// The route for `path`, with its parameters as views into `path`. Allocates nothing.
     std::optional<route_number> find(std::string_view path, path_params& params) const noexcept {
-        params.shrink_to(0);
-        const route_number r = descend(0, path.data(), path.data() + path.size(), params);
+        const route_number r = look_up(path, params);
         if (r == none) return std::nullopt;
         return r;
     }
@@ -44,23 +47,53 @@ private:
     using node_index = std::uint32_t;
     static constexpr std::uint32_t none = ~std::uint32_t{0};
 
-    struct node {
-        std::uint32_t text = 0; // where in `text_` that lies which leads here; nothing for a parameter's node
-        std::uint32_t text_size = 0;
-        node_index first_literal = none; // the children by literal text, side by side
-        std::uint32_t firsts = 0;        // where in `text_` their first characters lie
-        node_index param = none;         // the child behind a parameter
-        route_number route = none;       // the route that ends here
-        route_number wildcard = none;    // the route that ends in a wildcard here
-        std::uint16_t literals = 0;      // how many
+    struct alignas(64) node {
+        // The segment that leads here: the literal text, or that in front of the parameter.
+        std::uint64_t first = 0; // as in path_segment
+        std::uint64_t last = 0;
+        std::uint32_t size = none; // of an empty place in a table, too: it is like no segment
+        std::uint32_t text = 0;    // where in `text_` it lies
+        bool literal = false;
+        // The parent, and which of its children to look at when this one is not it: of literal ones, another that belongs
+        // to the same place of the table; of parameters, the next, with less text in front.
+        node_index parent = none;
+        node_index other = none;
+        // What is behind it.
+        node_index literals = none;        // the first place of the table of the literal ones
+        std::uint32_t literals_shift = 63; // a hash shifted down by so much is a place in it
+        node_index params = none;          // the first
+        route_number route = none;         // the route that ends here
+        route_number wildcard = none; // the route that ends in a wildcard here, with nothing else behind it
     };
-    static_assert(sizeof(node) == 32);
+    static_assert(sizeof(node) == 64);
 
-    route_number descend(node_index at, const char* rest, const char* end,
-                         path_params& params) const noexcept;
+    struct taken_param {
+        const node* child;
+        std::string_view value;
+    };
+    /// How far a lookup has come: `n` is behind the segment that `at` stands at, and behind `taken` parameters.
+    struct position {
+        const node* n;
+        path_scan at;
+        std::size_t taken;
+    };
+
+    using placing = std::vector<std::pair<route_tree::node_index, node_index>>; // there, here
+    static std::uint64_t mixer_for(const route_tree& tree);
+    void place_literals(const route_tree::literal_map& literals, node_index parent, placing& placed);
+    void place_params(const std::vector<route_tree::param_child>& children, node_index parent,
+                      placing& placed);
+    node_index add_node();
+
+    route_number look_up(std::string_view path, path_params& params) const noexcept;
+    const node* literal_child(const node& n, const path_segment& s) const noexcept;
+    // Not inline, as its call of memcmp would cost every lookup the registers that it needs.
+    [[gnu::noinline]] taken_param param_child(node_index first, std::string_view segment) const noexcept;
+    position take_back(position p, path_params& params) const noexcept;
 
     std::vector<node> nodes_; // [0] is the root
     std::string text_;
+    std::uint64_t mixer_; // makes a segment's words its hash
 };
 
 } // namespace genever::web::detail

@@ -1,5 +1,6 @@
 #include "web/route_table.hpp"
 
+#include "web/path_scan.hpp"
 #include "web/percent.hpp"
 
 #include <genever/http/response.hpp>
@@ -65,40 +66,43 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
     for (route& r : routes_) r.admission = std::make_shared<http::traffic_class>(r.traffic);
 }
 
-// The usual case: a plain path that the method's own tree has.
-task<> route_table::handle(http::exchange& x) const {
-    const http::request& request = x.request;
-    if (!request.path.contains('%')) [[likely]] {
-        path_params params;
-        if (const auto number = indexes_[index(request.method)].find(request.path, params)) [[likely]] {
-            const route& r = routes_[*number];
-            if (!x.admit(*r.admission)) return {};
-            return run(make_context(x, r, params));
-        }
-    }
-    return handle_rare(x);
-}
-
-route_table::owned_context route_table::make_context(http::exchange& x, const route& r,
-                                                     const path_params& params) {
-    return owned_context{new context{x, r, params}};
-}
-
-// A chain that has nothing to wait for is over here, without a coroutine frame.
-task<> route_table::run(owned_context c) {
+// A chain that has nothing to wait for is over here, without a coroutine frame. Every request comes by, so it is part of its
+// callers; and the first step is called as `next` would, but that nobody can have called it before.
+[[gnu::always_inline]] inline task<> route_table::run(owned_context c) {
     begun_chain chain{std::move(c), {}};
-    chain.rest = next{0}(*chain.c);
+    context& begun = *chain.c;
+    begun.entered_ = 1;
+    chain.rest = begun.route_->chain.front()->call(begun, next{1});
     if (chain.rest.empty()) return {};
     return finish(std::move(chain));
 }
 
+// The usual case: a plain path that the method's own tree has.
+task<> route_table::handle(http::exchange& x) const {
+    const http::request& request = x.request;
+    owned_context c = make_context(x);
+    if (!has_escapes(request.path)) [[likely]] {
+        if (const auto number = indexes_[index(request.method)].find(request.path, c->params_)) [[likely]] {
+            const route& r = routes_[*number];
+            if (!x.admit(*r.admission)) return {};
+            c->route_ = &r;
+            return run(std::move(c));
+        }
+    }
+    return handle_rare(std::move(c));
+}
+
+route_table::owned_context route_table::make_context(http::exchange& x) {
+    return owned_context{new context{x}};
+}
+
 task<> route_table::finish(begun_chain chain) { co_await std::move(chain.rest); }
 
-task<> route_table::handle_rare(http::exchange& x) const {
+task<> route_table::handle_rare(owned_context c) const {
+    http::exchange& x = c->exchange();
     http::traffic_class* own = class_of(x.request);
     const bool admitted = own ? x.admit(*own) : x.admit();
     if (!admitted) return {};
-    owned_context c = make_context(x, not_found_, path_params{});
     c->route_ = choose(*c);
     return run(std::move(c));
 }
@@ -136,7 +140,7 @@ const route* route_table::choose(context& c) const {
             if (!value.contains('%')) continue;
             char* plain = c.arena_.allocate_chars(value.size());
             // Well formed: what `path` decoding leaves are escapes that it has checked.
-            c.params_.replace(i, {plain, decode(value, plain, decoding::component).value_or(0)});
+            c.params_.put(i, {plain, decode(value, plain, decoding::component).value_or(0)});
         }
         return r;
     }

@@ -37,11 +37,6 @@ public:
     task<> handle(http::exchange& x) const;
 
 private:
-    struct endpoint {
-        const route* to;
-        path_params params;
-    };
-
     using owned_context = std::unique_ptr<context>;
     /// What is left of a chain that has to wait refers to its context, so it goes first.
     struct begun_chain {
@@ -49,10 +44,10 @@ private:
         task<> rest;
     };
 
-    static owned_context make_context(http::exchange& x, const route& r, const path_params& params);
+    static owned_context make_context(http::exchange& x);
     static task<> run(owned_context c);
     static task<> finish(begun_chain chain);
-    task<> handle_rare(http::exchange& x) const;
+    task<> handle_rare(owned_context c) const;
     http::traffic_class* class_of(const http::request& request) const;
     const route* choose(context& c) const;
     const route* find(http::method m, std::string_view path, path_params& params) const noexcept;

@@ -3,6 +3,7 @@
 #include "web/pattern.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 
 namespace genever::web::detail {
@@ -17,118 +18,114 @@ namespace {
 
 route_tree::route_tree() : nodes_(1) {}
 
+// Throws only where the new pattern still follows an old one, and so before it has changed anything.
 std::vector<std::string> route_tree::insert(std::string_view pattern, route_number route) {
     std::vector<std::string> names;
     node_index at = 0;
     bool ended = false;
+    bool in_segment = false; // behind a slash, with `segment` what has come since
+    std::string segment;
     for (const pattern_piece& piece : parse_pattern(pattern)) {
         switch (piece.kind) {
-        case pattern_piece::type::literal: at = add_literal(at, piece.text, pattern); break;
+        case pattern_piece::type::literal:
+            for (const char c : piece.text) {
+                if (c != '/') {
+                    segment += c;
+                    continue;
+                }
+                if (in_segment) at = add_literal(at, segment, pattern);
+                segment.clear();
+                in_segment = true;
+            }
+            break;
         case pattern_piece::type::param:
-            at = add_param(at, piece.text, pattern);
+            at = add_param(at, segment, piece.text, pattern);
+            in_segment = false; // it reaches to the segment's end
+            segment.clear();
             names.push_back(piece.text);
             break;
         case pattern_piece::type::wildcard:
+            if (in_segment) at = add_literal(at, segment, pattern);
             add_wildcard(at, piece.text, pattern, route);
             names.push_back(piece.text);
+            in_segment = false;
             ended = true;
             break;
         }
     }
+    if (in_segment) at = add_literal(at, segment, pattern);
     if (!ended) {
         if (nodes_[at].route != none)
-            conflict(pattern, pattern_of(nodes_[at].route), "it is registered already");
+            conflict(pattern, patterns_.at(nodes_[at].route), "it is registered already");
         nodes_[at].route = route;
     }
-    patterns_.emplace_back(route, std::string{pattern});
+    patterns_.emplace(route, pattern);
     return names;
 }
 
-// The three `add_` functions throw only where the new pattern still follows an old one, so that all they
-// may leave behind is a literal in two pieces, which no lookup can see.
-
-route_tree::node_index route_tree::add_literal(node_index at, std::string_view text,
+route_tree::node_index route_tree::add_literal(node_index at, std::string_view segment,
                                                std::string_view pattern) {
-    while (!text.empty()) {
-        if (text.front() == '/' && nodes_[at].wildcard != none)
-            conflict(pattern, pattern_of(nodes_[at].wildcard),
-                     "that one's wildcard takes everything below the same slash");
-        const node_index next = literal_child(nodes_[at], text.front());
-        if (next == none) {
-            const auto made = static_cast<node_index>(nodes_.size());
-            nodes_.emplace_back().text = text;
-            nodes_[at].first += text.front();
-            nodes_[at].literals.push_back(made);
-            return made;
-        }
-        const std::string& there = nodes_[next].text;
-        const auto common = static_cast<std::size_t>(std::ranges::mismatch(text, there).in1 - text.begin());
-        if (common < there.size()) {
-            // The child keeps its number and its first part; what it was moves into a new node behind it.
-            const auto tail = static_cast<node_index>(nodes_.size());
-            nodes_.emplace_back();
-            node& head = nodes_[next];
-            std::swap(head, nodes_[tail]);
-            head.text = nodes_[tail].text.substr(0, common);
-            nodes_[tail].text.erase(0, common);
-            head.first = nodes_[tail].text.front();
-            head.literals.push_back(tail);
-            for (auto* names : {&param_names_, &wildcard_names_})
-                for (named& n : *names)
-                    if (n.at == next) n.at = tail;
-        }
-        text.remove_prefix(common);
-        at = next;
-    }
-    return at;
+    refuse_below_wildcard(at, pattern);
+    if (const auto known = nodes_[at].literals.find(segment); known != nodes_[at].literals.end())
+        return known->second;
+    const node_index made = add_node();
+    nodes_[at].literals.emplace(segment, made);
+    return made;
 }
 
-route_tree::node_index route_tree::add_param(node_index at, const std::string& name,
+route_tree::node_index route_tree::add_param(node_index at, std::string_view prefix, const std::string& name,
                                              std::string_view pattern) {
-    if (nodes_[at].param == none) {
-        const auto made = static_cast<node_index>(nodes_.size());
-        nodes_.emplace_back();
-        nodes_[at].param = made;
-        param_names_.push_back({at, name});
-        return made;
+    refuse_below_wildcard(at, pattern);
+    const auto known = std::ranges::find(nodes_[at].params, prefix, &param_child::prefix);
+    if (known != nodes_[at].params.end()) {
+        if (known->name != name)
+            conflict(pattern, any_pattern_below(known->node),
+                     "the parameter ':" + name + "' is called ':" + known->name + "' there");
+        return known->node;
     }
-    const auto first = std::ranges::find(param_names_, at, &named::at);
-    if (first->name != name)
-        conflict(pattern, any_pattern_below(nodes_[at].param),
-                 "the parameter ':" + name + "' is called ':" + first->name + "' there");
-    return nodes_[at].param;
+    const node_index made = add_node();
+    auto& params = nodes_[at].params;
+    const auto size = [](const param_child& p) { return p.prefix.size(); };
+    const auto place = std::ranges::upper_bound(params, prefix.size(), std::greater{}, size);
+    params.insert(place, {std::string{prefix}, name, made});
+    return made;
 }
 
 void route_tree::add_wildcard(node_index at, const std::string& name, std::string_view pattern,
                               route_number route) {
-    if (nodes_[at].wildcard != none) {
-        const auto first = std::ranges::find(wildcard_names_, at, &named::at);
-        conflict(pattern, pattern_of(nodes_[at].wildcard),
-                 first->name == name ? std::string{"it is registered already"}
-                                     : "the wildcard '*" + name + "' is called '*" + first->name + "' there");
+    node& n = nodes_[at];
+    if (n.wildcard != none) {
+        const std::string& first = wildcard_names_.at(at);
+        conflict(pattern, patterns_.at(n.wildcard),
+                 first == name ? std::string{"it is registered already"}
+                               : "the wildcard '*" + name + "' is called '*" + first + "' there");
     }
-    if (const node_index below = literal_child(nodes_[at], '/'); below != none)
-        conflict(pattern, any_pattern_below(below), "its wildcard takes everything below the same slash");
-    nodes_[at].wildcard = route;
-    wildcard_names_.push_back({at, name});
+    if (!n.literals.empty() || !n.params.empty())
+        conflict(pattern,
+                 any_pattern_below(n.literals.empty() ? n.params.front().node : n.literals.begin()->second),
+                 "its wildcard takes everything below the same slash");
+    n.wildcard = route;
+    wildcard_names_.emplace(at, name);
 }
 
-route_tree::node_index route_tree::literal_child(const node& n, char first) const noexcept {
-    const std::size_t i = n.first.find(first);
-    return i == n.first.npos ? none : n.literals[i];
+void route_tree::refuse_below_wildcard(node_index at, std::string_view pattern) const {
+    if (nodes_[at].wildcard != none)
+        conflict(pattern, patterns_.at(nodes_[at].wildcard),
+                 "that one's wildcard takes everything below the same slash");
 }
 
-const std::string& route_tree::pattern_of(route_number route) const {
-    return std::ranges::find(patterns_, route, &std::pair<route_number, std::string>::first)->second;
+route_tree::node_index route_tree::add_node() {
+    nodes_.emplace_back();
+    return static_cast<node_index>(nodes_.size() - 1);
 }
 
 /// Some pattern at or below a node; every branch leads to one.
 const std::string& route_tree::any_pattern_below(node_index at) const {
     for (;;) {
         const node& n = nodes_[at];
-        if (n.route != none) return pattern_of(n.route);
-        if (n.wildcard != none) return pattern_of(n.wildcard);
-        at = n.literals.empty() ? n.param : n.literals.front();
+        if (n.route != none) return patterns_.at(n.route);
+        if (n.wildcard != none) return patterns_.at(n.wildcard);
+        at = n.literals.empty() ? n.params.front().node : n.literals.begin()->second;
     }
 }
 

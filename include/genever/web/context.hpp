@@ -46,7 +46,9 @@ class context : public genever::detail::pooled {
 public:
     context(const context&) = delete;
     context& operator=(const context&) = delete;
-    ~context();
+    ~context() {
+        if (values_ != nullptr) destroy_values();
+    }
 
     // --- the request ---
 
@@ -214,8 +216,8 @@ private:
         void (*destroy)(void*) noexcept;
     };
 
-    context(http::exchange& x, const detail::route& r, const detail::path_params& params) noexcept
-        : exchange_(x), route_(&r), params_(params) {}
+    /// Its route and parameters are put in afterwards.
+    explicit context(http::exchange& x) noexcept : exchange_(x) {}
 
     template <class T>
     std::optional<bind_error> read_query(std::string_view name, T& out, bool required) {
@@ -235,9 +237,10 @@ private:
     void put_json(int status, const boost::json::value& v);
     void keep(std::string_view key, const void* type, void* object, void (*destroy)(void*) noexcept);
     void* find_value(std::string_view key, const void* type) const noexcept;
+    void destroy_values() noexcept;
 
     http::exchange& exchange_;
-    const detail::route* route_;
+    const detail::route* route_ = nullptr;
     std::uint32_t entered_ = 0; // how many steps of the chain have been entered
     std::uint64_t sent_ = 0;    // bytes of the body sent in pieces
     kept_value* values_ = nullptr;

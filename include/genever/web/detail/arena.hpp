@@ -11,7 +11,9 @@ namespace genever::web::detail {
 class arena {
 public:
     arena() noexcept : next_(inside_), end_(inside_ + sizeof inside_) {}
-    ~arena();
+    ~arena() {
+        if (chunks_ != nullptr) free_chunks();
+    }
     arena(const arena&) = delete;
     arena& operator=(const arena&) = delete;
 
@@ -27,6 +29,8 @@ private:
         chunk* before;
         std::size_t size;
     };
+    void free_chunks() noexcept;
+
     std::byte* next_;
     std::byte* end_;
     chunk* chunks_ = nullptr;

@@ -6,7 +6,7 @@
 
 namespace genever::web::detail {
 
-/// Up to 16 views, left uninitialised until they are pushed: a request pays only for those that it has.
+/// Up to 16 views, left uninitialised until they are put: a request pays only for those that it has.
 class path_params {
 public:
     static constexpr std::size_t capacity = 16;
@@ -21,9 +21,9 @@ public:
 
     std::size_t size() const noexcept { return size_; }
     std::string_view operator[](std::size_t i) const noexcept { return {views_[i].data, views_[i].size}; }
-    void push(std::string_view v) noexcept { views_[size_++] = {v.data(), v.size()}; }
-    void replace(std::size_t i, std::string_view v) noexcept { views_[i] = {v.data(), v.size()}; }
-    void shrink_to(std::size_t n) noexcept { size_ = n; }
+    void put(std::size_t i, std::string_view v) noexcept { views_[i] = {v.data(), v.size()}; }
+    /// The first `n` have been put.
+    void resize(std::size_t n) noexcept { size_ = n; }
 
 private:
     struct view {
