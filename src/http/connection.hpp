@@ -101,6 +101,7 @@ private:
     input_buffer body_in_; // what follows when the head's block is full: the head must not move
     std::string body_;     // the decoded body, once it is asked for
     std::string out_;
+    const std::string peer_address_;
     std::size_t written_ = 0;   // of out_
     std::uint64_t flushed_ = 0; // bytes since the last request's begin, without those of out_
     duration waited_{};         // for the client to read, since then
@@ -109,7 +110,7 @@ private:
     admission_control::permit permit_;
     const traffic_class* class_ = nullptr; // of the request that was admitted; null: it did not ask
     // When the last request began to be handled, or when what was waited for after that came.
-    time_point handled_at_;
+    time_point handled_at_{};
     time_point turn_began_{}; // when the first of those that came together did
     time_point came_at_{};    // when the next one was there, where others had their turn before it
     duration queued_{};       // how long the last whose wait could be measured had waited for the server
