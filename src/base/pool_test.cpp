@@ -1,0 +1,99 @@
+#include <genever/base/pool.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+using namespace genever::detail;
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool from_the_heap = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool from_the_heap = true;
+#else
+constexpr bool from_the_heap = false;
+#endif
+#else
+constexpr bool from_the_heap = false;
+#endif
+
+std::size_t resident() {
+    std::size_t size = 0;
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> size >> pages;
+    return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// A block whose bytes all say whose it is.
+struct block {
+    unsigned char* at;
+    std::size_t size;
+    unsigned char whose;
+
+    block(std::size_t s, unsigned char w)
+        : at(static_cast<unsigned char*>(pool_allocate(s))), size(s), whose(w) {
+        std::memset(at, whose, size);
+    }
+    bool is_whole() const {
+        return std::all_of(at, at + size, [this](unsigned char c) { return c == whose; });
+    }
+    void free() const { pool_free(at, size); }
+};
+
+} // namespace
+
+// Threads take, give and tidy in turns, and each frees what another one has taken: a chunk that went back to the system
+// with a block in use would read as zeros.
+TEST(Pool, GivesNothingBackThatIsInUse) {
+    constexpr int rounds = 60;
+    std::vector<std::vector<block>> left(4);
+    for (int round = 0; round < rounds; ++round) {
+        std::vector<std::thread> threads;
+        for (unsigned t = 0; t < left.size(); ++t) {
+            threads.emplace_back([&mine = left[t], round, t] {
+                std::mt19937 random(static_cast<unsigned>(round) * 16 + t);
+                std::shuffle(mine.begin(), mine.end(), random);
+                const std::size_t keep = round + 1 == rounds ? 0 : mine.size() / 4;
+                for (; mine.size() > keep; mine.pop_back()) {
+                    EXPECT_TRUE(mine.back().is_whole());
+                    mine.back().free();
+                }
+                while (pool_untidy() && pool_tidy()) {
+                }
+                if (round + 1 == rounds) return;
+                for (const std::size_t size : {24U, 256U, 257U, 760U, 2048U})
+                    for (int i = 0; i < 300; ++i)
+                        mine.emplace_back(size, static_cast<unsigned char>(1 + random() % 255));
+            });
+        }
+        for (auto& t : threads) t.join();
+        std::ranges::rotate(left, left.begin() + 1);
+    }
+}
+
+TEST(Pool, ReturnsTheMemoryOfAPeakOfLargeBlocks) {
+    if (from_the_heap) GTEST_SKIP() << "under a sanitizer all blocks come from the heap";
+    const std::size_t before = resident();
+    std::vector<block> all;
+    all.reserve(20'000);
+    for (int i = 0; i < 20'000; ++i) all.emplace_back(760, static_cast<unsigned char>(1));
+    EXPECT_GE(resident(), before + 20'000 * 760);
+    std::ranges::shuffle(all, std::mt19937{1});
+    for (const block& b : all) b.free();
+    EXPECT_TRUE(pool_untidy());
+    while (pool_tidy()) {
+    }
+    EXPECT_FALSE(pool_untidy()) << "nothing is left to do";
+    EXPECT_LE(resident(), before + 1024 * 1024);
+}
