@@ -1,9 +1,11 @@
-// A client as long as it is connected. What serves its requests (`connection`) comes and goes.
+// A client as long as it is connected. What serves its requests (`connection`) comes and goes; in its place is the wait of a
+// client that is idle.
 //
 //      fresh ──(served, no request for a while)──▶ waits ──bytes, drain──▶ asks ──(the same)──▶ waits
 //                                                    └─────too long──────▶ late ──▶ end
 //
-// Nothing of this waits but `waits`: there are as many of these as there are clients, and as few of anything else as possible.
+// There may be as many clients that wait as there are clients, and few that do anything else. So nothing lies here but what those
+// need: the wait, too, which in the frame of the client's process would make that too large for the process's cell.
 #pragma once
 
 #include "server_state.hpp"
@@ -24,6 +26,14 @@
 #include <utility>
 
 namespace genever::http {
+
+class connection;
+
+/// How a connection stopped serving its client.
+enum class after_serving : std::uint8_t {
+    idle, ///< nothing is here that would have to be kept
+    end,  ///< of the connection
+};
 
 /// How long one of the last connections may be without a request before it makes room for another.
 inline constexpr duration reserve_patience = std::chrono::seconds{2};
@@ -53,11 +63,11 @@ struct accepted_client : detail::pooled {
     }
     /// It has never been idle.
     bool is_new() const noexcept { return state_ == state::fresh; }
-    /// It has been idle for too long.
-    bool is_late() const noexcept { return state_ == state::late; }
 
-    /// The wait of an idle client. It lies in this record, and ends with it, if it is killed: in the frame of the client's
-    /// process it would make that too large for the process's cell.
+    /// Serves it as long as it asks, or, where it was idle for too long, ends the connection.
+    task<after_serving> serve();
+
+    /// The wait of an idle client, which begins by destroying what has served it. Killed, it ends with this record.
     class next_request {
     public:
         explicit next_request(accepted_client& c) noexcept : client_(c) {}
@@ -89,12 +99,14 @@ private:
     void begin_wait() noexcept;
     void end_wait() noexcept;
     void drop_wait() noexcept;
+    void drop_serving() noexcept;
 
     net::unique_fd socket_; // until it is opened
     state state_ = state::fresh;
     bool in_drain_ = false; // it waits, and the server had begun to drain before
     union {
-        io_handle::wait_awaiter wait_; // while it waits
+        connection* serving_ = nullptr; // owned; null: it has not asked yet
+        io_handle::wait_awaiter wait_;  // while it waits
     };
 };
 static_assert(sizeof(accepted_client) <= 192);

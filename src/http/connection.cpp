@@ -535,6 +535,11 @@ task<std::expected<void, send_error>> connection::send_piece(std::string_view pi
     co_return result{};
 }
 
+task<connection::after> connection::end() {
+    co_await linger();
+    co_return after::end;
+}
+
 task<> connection::linger() {
     if (broken_) co_return;
     stream_.shutdown_write();

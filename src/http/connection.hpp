@@ -32,12 +32,11 @@ class connection final : public exchange, public detail::pooled {
 public:
     explicit connection(accepted_client& client);
 
-    enum class after : std::uint8_t {
-        idle, ///< nothing is here that would have to be kept
-        end,  ///< of the connection
-    };
+    using after = after_serving;
     /// Serves requests until none has come for a while, or the connection ends.
     task<after> serve();
+    /// Serves none: ends the connection, as `linger` does.
+    task<after> end();
     /// Ends the connection so that the client gets all of the last response.
     task<> linger();
 
