@@ -105,6 +105,7 @@ private:
 /// Chunks in pages of their own, each at a multiple of its size. Addresses stay mapped.
 class chunk_store {
 public:
+    explicit chunk_store(bool gives_back) noexcept : gives_back_(gives_back) {}
     void* take() {
         spin_guard g{lock_};
         if (free_.empty()) add_region();
@@ -127,12 +128,14 @@ private:
         constexpr std::size_t size = (chunks + 1) * chunk_size;
         void* const m = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (m == MAP_FAILED) throw std::bad_alloc{};
-        ::madvise(m, size, MADV_NOHUGEPAGE); // a huge page stays as long as anything in it is used
+        // A huge page stays as long as anything in it is used.
+        if (gives_back_) ::madvise(m, size, MADV_NOHUGEPAGE);
         const auto at = (reinterpret_cast<std::uintptr_t>(m) + chunk_size - 1) / chunk_size * chunk_size;
         for (std::size_t i = chunks; i-- > 0;) free_.push_back(reinterpret_cast<char*>(at) + i * chunk_size);
         all_ += chunks;
     }
 
+    const bool gives_back_;
     spinlock lock_;
     std::vector<void*> free_; // apart from the chunks: a list through them would touch their pages
     std::size_t all_ = 0;
@@ -188,8 +191,10 @@ private:
 struct shared_parts {
     std::array<depot, first_large> small;
     std::array<large_depot, classes - first_large> large;
-    chunk_store chunks; // of the large ones
-    std::atomic<unsigned> large_chunks{0};
+    // Not in the heap, where what is freed around them could not go back to the system.
+    chunk_store chunks_of_small{false};
+    chunk_store chunks_of_large{true};
+    std::atomic<unsigned> large_used{0};
     std::atomic<unsigned> spare{0}; // empty ones of them that need not be kept
 
     large_depot& large_of(std::size_t cls) noexcept { return large[cls - first_large]; }
@@ -214,8 +219,8 @@ magazine large_depot::take(std::size_t cls, std::size_t most) {
     magazine m;
     spin_guard g{lock_};
     if (!usable_) {
-        auto* const c = new (shared().chunks.take()) large_chunk;
-        shared().large_chunks.fetch_add(1, std::memory_order_relaxed);
+        auto* const c = new (shared().chunks_of_large.take()) large_chunk;
+        shared().large_used.fetch_add(1, std::memory_order_relaxed);
         c->free_count = large_chunk::blocks(cls);
         one_more_empty();
         put_in(*c);
@@ -260,16 +265,15 @@ bool large_depot::give_back(std::size_t cls) noexcept {
         take_out(*c);
         one_less_empty();
     }
-    shared().chunks.give(c);
-    shared().large_chunks.fetch_sub(1, std::memory_order_relaxed);
+    shared().chunks_of_large.give(c);
+    shared().large_used.fetch_sub(1, std::memory_order_relaxed);
     return true;
 }
 
 /// Cuts a new chunk into batches, keeps one and gives the others to the depot.
 magazine carve(std::size_t cls) {
     const std::size_t size = size_of(cls);
-    auto* chunk = static_cast<char*>(std::aligned_alloc(4096, chunk_size));
-    if (!chunk) throw std::bad_alloc{};
+    auto* const chunk = static_cast<char*>(shared().chunks_of_small.take());
     magazine m;
     for (std::size_t at = chunk_size / size * size; at != 0; at -= size) {
         if (m.size == batch_of(cls)) {
@@ -389,9 +393,7 @@ namespace {
 constexpr unsigned chunks_always_kept = 4;
 constexpr int most_at_once = 8; // about 100 microseconds
 
-bool worth_it() noexcept {
-    return shared().large_chunks.load(std::memory_order_relaxed) > chunks_always_kept;
-}
+bool worth_it() noexcept { return shared().large_used.load(std::memory_order_relaxed) > chunks_always_kept; }
 
 } // namespace
 
