@@ -1,14 +1,25 @@
 // Size classes of 32 bytes up to 2 KiB; per thread two stacks of free blocks for each class; a shared depot that
-// takes and gives whole batches. Blocks are carved from 64 KiB chunks which are kept for the program's life: a
-// program's peak of frames and messages comes back.
+// takes and gives batches. Blocks are carved from 64 KiB chunks.
+//
+// Small blocks travel as whole batches, without a look at them, and their chunks are kept for the program's life: a program's peak
+// of messages comes back. Large ones are mostly frames and what connections keep while they serve, of which thousands may be
+// there for a tenth of a second. Their depot has the free blocks by chunk, and a chunk without a block in use goes back to the
+// system when a thread has nothing else to do:
+//
+//     untouched ──carve──▶ used ──last block given back──▶ empty ──tidy──▶ untouched
+//                           ▲────────first one taken──────────┘
 #include <genever/base/pool.hpp>
 
 #include <genever/base/spinlock.hpp>
 
 #include <array>
+#include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <sys/mman.h>
 #include <utility>
+#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define GENEVER_POOL_USES_HEAP 1
@@ -24,6 +35,8 @@ namespace genever::detail {
 
 void* pool_allocate(std::size_t size) { return ::operator new(size); }
 void pool_free(void* block, std::size_t size) noexcept { ::operator delete(block, size); }
+bool pool_untidy() noexcept { return false; }
+bool pool_tidy() noexcept { return false; }
 
 #else
 
@@ -33,6 +46,9 @@ constexpr std::size_t granule = 32;
 constexpr std::size_t classes = 64;
 constexpr std::size_t largest = granule * classes;
 constexpr std::size_t chunk_size = 64 * 1024;
+constexpr std::size_t first_large = 8; // from here on chunks are given back
+
+constexpr std::size_t size_of(std::size_t cls) { return (cls + 1) * granule; }
 
 struct free_block {
     free_block* next;
@@ -63,6 +79,7 @@ struct magazine {
     }
 };
 
+/// Of small blocks.
 class depot {
 public:
     void give(magazine m) noexcept {
@@ -85,22 +102,182 @@ private:
     free_block* batches_ = nullptr;
 };
 
+/// Chunks in pages of their own, each at a multiple of its size. Addresses stay mapped.
+class chunk_store {
+public:
+    explicit chunk_store(bool gives_back) noexcept : gives_back_(gives_back) {}
+    void* take() {
+        spin_guard g{lock_};
+        if (free_.empty()) add_region();
+        void* const c = free_.back();
+        free_.pop_back();
+        return c;
+    }
+    /// Without its memory, which reads as zeros then.
+    void give(void* chunk) noexcept {
+        ::madvise(chunk, chunk_size, MADV_DONTNEED);
+        spin_guard g{lock_};
+        free_.push_back(chunk); // there is room: see add_region
+    }
+
+private:
+    static constexpr std::size_t chunks = 32; // in a region
+
+    void add_region() {
+        free_.reserve(all_ + chunks);
+        constexpr std::size_t size = (chunks + 1) * chunk_size;
+        void* const m = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (m == MAP_FAILED) throw std::bad_alloc{};
+        // A huge page stays as long as anything in it is used.
+        if (gives_back_) ::madvise(m, size, MADV_NOHUGEPAGE);
+        const auto at = (reinterpret_cast<std::uintptr_t>(m) + chunk_size - 1) / chunk_size * chunk_size;
+        for (std::size_t i = chunks; i-- > 0;) free_.push_back(reinterpret_cast<char*>(at) + i * chunk_size);
+        all_ += chunks;
+    }
+
+    const bool gives_back_;
+    spinlock lock_;
+    std::vector<void*> free_; // apart from the chunks: a list through them would touch their pages
+    std::size_t all_ = 0;
+};
+
+/// What stands at the head of a chunk of large blocks. Under its depot's lock.
+struct alignas(64) large_chunk {
+    large_chunk* previous = nullptr; // of those that have a free block
+    large_chunk* next = nullptr;
+    free_block* free = nullptr;
+    std::uint32_t free_count = 0;
+
+    static large_chunk& of(void* block) noexcept {
+        return *reinterpret_cast<large_chunk*>(reinterpret_cast<std::uintptr_t>(block) &
+                                               ~std::uintptr_t{chunk_size - 1});
+    }
+    static constexpr std::uint32_t blocks(std::size_t cls) noexcept {
+        return static_cast<std::uint32_t>((chunk_size - sizeof(large_chunk)) / size_of(cls));
+    }
+};
+
+// Empty chunks of each class, so that what comes and goes does not fault its memory in each time.
+constexpr unsigned empty_kept = 1;
+
+/// Of large blocks.
+class large_depot {
+public:
+    /// Throws std::bad_alloc.
+    magazine take(std::size_t cls, std::size_t most);
+    void give(magazine m, std::size_t cls) noexcept;
+    /// Gives an empty chunk back, but for those that are kept. False when there is none.
+    bool give_back(std::size_t cls) noexcept;
+
+private:
+    void put_in(large_chunk& c) noexcept {
+        c.previous = nullptr;
+        c.next = usable_;
+        if (usable_) usable_->previous = &c;
+        usable_ = &c;
+    }
+    void take_out(large_chunk& c) noexcept {
+        (c.previous ? c.previous->next : usable_) = c.next;
+        if (c.next) c.next->previous = c.previous;
+    }
+    void one_more_empty() noexcept;
+    void one_less_empty() noexcept;
+
+    spinlock lock_;
+    large_chunk* usable_ = nullptr;
+    unsigned empty_ = 0; // of those
+};
+
+struct shared_parts {
+    std::array<depot, first_large> small;
+    std::array<large_depot, classes - first_large> large;
+    // Not in the heap, where what is freed around them could not go back to the system.
+    chunk_store chunks_of_small{false};
+    chunk_store chunks_of_large{true};
+    std::atomic<unsigned> large_used{0};
+    std::atomic<unsigned> spare{0}; // empty ones of them that need not be kept
+
+    large_depot& large_of(std::size_t cls) noexcept { return large[cls - first_large]; }
+};
+
 // Never destroyed: threads give their blocks back at their end, which may come after that of statics.
-std::array<depot, classes>& depots() {
-    alignas(depot) static unsigned char storage[sizeof(std::array<depot, classes>)];
-    static auto* d = new (storage) std::array<depot, classes>;
-    return *d;
+shared_parts& shared() {
+    alignas(shared_parts) static unsigned char storage[sizeof(shared_parts)];
+    static auto* s = new (storage) shared_parts;
+    return *s;
+}
+
+void large_depot::one_more_empty() noexcept {
+    if (++empty_ > empty_kept) shared().spare.fetch_add(1, std::memory_order_relaxed);
+}
+
+void large_depot::one_less_empty() noexcept {
+    if (--empty_ >= empty_kept) shared().spare.fetch_sub(1, std::memory_order_relaxed);
+}
+
+magazine large_depot::take(std::size_t cls, std::size_t most) {
+    magazine m;
+    spin_guard g{lock_};
+    if (!usable_) {
+        auto* const c = new (shared().chunks_of_large.take()) large_chunk;
+        shared().large_used.fetch_add(1, std::memory_order_relaxed);
+        c->free_count = large_chunk::blocks(cls);
+        one_more_empty();
+        put_in(*c);
+        // Backwards, so that they are taken from the front.
+        for (std::size_t i = c->free_count; i-- > 0;) {
+            void* const at = reinterpret_cast<char*>(c + 1) + i * size_of(cls);
+            c->free = new (at) free_block{c->free, nullptr, 0};
+        }
+    }
+    while (usable_ && m.size < most) {
+        large_chunk& c = *usable_;
+        if (c.free_count == large_chunk::blocks(cls)) one_less_empty();
+        while (c.free && m.size < most) {
+            free_block* const b = c.free;
+            c.free = b->next;
+            --c.free_count;
+            m.push(b);
+        }
+        if (!c.free) take_out(c);
+    }
+    return m;
+}
+
+void large_depot::give(magazine m, std::size_t cls) noexcept {
+    spin_guard g{lock_};
+    while (m.head) {
+        free_block* const b = m.pop();
+        large_chunk& c = large_chunk::of(b);
+        if (!c.free) put_in(c);
+        b->next = c.free;
+        c.free = b;
+        if (++c.free_count == large_chunk::blocks(cls)) one_more_empty();
+    }
+}
+
+bool large_depot::give_back(std::size_t cls) noexcept {
+    large_chunk* c;
+    {
+        spin_guard g{lock_};
+        if (empty_ <= empty_kept) return false;
+        for (c = usable_; c->free_count != large_chunk::blocks(cls);) c = c->next;
+        take_out(*c);
+        one_less_empty();
+    }
+    shared().chunks_of_large.give(c);
+    shared().large_used.fetch_sub(1, std::memory_order_relaxed);
+    return true;
 }
 
 /// Cuts a new chunk into batches, keeps one and gives the others to the depot.
 magazine carve(std::size_t cls) {
-    const std::size_t size = (cls + 1) * granule;
-    auto* chunk = static_cast<char*>(std::aligned_alloc(4096, chunk_size));
-    if (!chunk) throw std::bad_alloc{};
+    const std::size_t size = size_of(cls);
+    auto* const chunk = static_cast<char*>(shared().chunks_of_small.take());
     magazine m;
     for (std::size_t at = chunk_size / size * size; at != 0; at -= size) {
         if (m.size == batch_of(cls)) {
-            depots()[cls].give(m);
+            shared().small[cls].give(m);
             m = {};
         }
         m.push(chunk + at - size);
@@ -109,8 +286,16 @@ magazine carve(std::size_t cls) {
 }
 
 magazine take_batch(std::size_t cls) {
-    magazine m = depots()[cls].take();
+    if (cls >= first_large) return shared().large_of(cls).take(cls, batch_of(cls));
+    magazine m = shared().small[cls].take();
     return m.head ? m : carve(cls);
+}
+
+void give_batch(magazine m, std::size_t cls) noexcept {
+    if (cls >= first_large)
+        shared().large_of(cls).give(m, cls);
+    else
+        shared().small[cls].give(m);
 }
 
 /// Two magazines for each class (Bonwick and Adams, "Magazines and Vmem", 2001): a thread that takes and frees in
@@ -121,6 +306,7 @@ struct thread_cache {
         magazine previous;
     };
     std::array<pair, classes> pairs;
+    bool keeps_large = false; // perhaps
 
     /// Null where the loaded magazine is empty.
     void* take_loaded(std::size_t cls) noexcept {
@@ -131,7 +317,10 @@ struct thread_cache {
         pair& p = pairs[cls];
         if (!p.loaded.head) {
             std::swap(p.loaded, p.previous);
-            if (!p.loaded.head) p.loaded = take_batch(cls);
+            if (!p.loaded.head) {
+                p.loaded = take_batch(cls);
+                keeps_large |= cls >= first_large;
+            }
         }
         return p.loaded.pop();
     }
@@ -140,15 +329,23 @@ struct thread_cache {
         pair& p = pairs[cls];
         if (p.loaded.size == batch_of(cls)) return false;
         p.loaded.push(block);
+        if (cls >= first_large) keeps_large = true;
         return true;
     }
     void give(void* block, std::size_t cls) noexcept {
         pair& p = pairs[cls];
         if (p.loaded.size == batch_of(cls)) {
             std::swap(p.loaded, p.previous);
-            if (p.loaded.head) depots()[cls].give(std::exchange(p.loaded, {}));
+            if (p.loaded.head) give_batch(std::exchange(p.loaded, {}), cls);
         }
         p.loaded.push(block);
+        keeps_large |= cls >= first_large;
+    }
+    void give_all_from(std::size_t first) noexcept {
+        for (std::size_t cls = first; cls < classes; ++cls)
+            for (magazine* m : {&pairs[cls].loaded, &pairs[cls].previous})
+                if (m->head) give_batch(std::exchange(*m, {}), cls);
+        keeps_large = false;
     }
     ~thread_cache();
 };
@@ -160,9 +357,7 @@ struct thread_cache {
 thread_local bool thread_ended = false;
 
 thread_cache::~thread_cache() {
-    for (std::size_t cls = 0; cls < classes; ++cls)
-        for (const magazine& m : {pairs[cls].loaded, pairs[cls].previous})
-            if (m.head) depots()[cls].give(m);
+    give_all_from(0);
     current_cache = nullptr;
     thread_ended = true;
 }
@@ -186,7 +381,7 @@ thread_cache* cache() {
         return c->take(cls);
     magazine m = take_batch(cls); // a thread in its last moments: one block on its own
     void* block = m.pop();
-    if (m.head) depots()[cls].give(m);
+    if (m.head) give_batch(m, cls);
     return block;
 }
 
@@ -197,10 +392,30 @@ thread_cache* cache() {
     }
     magazine m;
     m.push(block);
-    depots()[cls].give(m);
+    give_batch(m, cls);
 }
 
+// What is so little is in nobody's way.
+constexpr unsigned chunks_always_kept = 4;
+constexpr int most_at_once = 8; // about 100 microseconds
+
+bool worth_it() noexcept { return shared().large_used.load(std::memory_order_relaxed) > chunks_always_kept; }
+
 } // namespace
+
+bool pool_untidy() noexcept {
+    return worth_it() && ((current_cache && current_cache->keeps_large) ||
+                          shared().spare.load(std::memory_order_relaxed) != 0);
+}
+
+bool pool_tidy() noexcept {
+    if (!worth_it()) return false;
+    if (current_cache) current_cache->give_all_from(first_large);
+    int left = most_at_once;
+    for (std::size_t cls = first_large; cls < classes && left > 0; ++cls)
+        while (left > 0 && shared().large_of(cls).give_back(cls)) --left;
+    return left == 0;
+}
 
 void* pool_allocate(std::size_t size) {
     if (size > largest || size == 0) [[unlikely]]

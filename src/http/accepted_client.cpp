@@ -2,26 +2,51 @@
 
 #include "connection.hpp"
 
+#include <new>
+
 namespace genever::http {
+
+accepted_client::~accepted_client() {
+    if (state_ == state::waits)
+        drop_wait();
+    else
+        drop_serving();
+}
+
+task<after_serving> accepted_client::serve() {
+    serving_ = new connection(*this);
+    return state_ == state::late ? serving_->end() : serving_->serve();
+}
+
+void accepted_client::begin_wait() noexcept {
+    drop_serving();
+    in_drain_ = member.begin_wait();
+    const time_point deadline = in_drain_ ? server().idle_until() : later(idle_since, idle_patience());
+    new (&wait_) io_handle::wait_awaiter(member.stream().io().readable(deadline));
+    state_ = state::waits;
+}
+
+void accepted_client::end_wait() noexcept {
+    const io_result come = wait_.await_resume();
+    drop_wait();
+    serving_ = nullptr;
+    state_ = come == io_result::timeout && !in_drain_ ? state::late
+                                                      : state::asks; // in a drain there is one last look
+}
+
+void accepted_client::drop_wait() noexcept {
+    wait_.~wait_awaiter();
+    member.end_wait();
+}
+
+void accepted_client::drop_serving() noexcept { delete serving_; }
 
 task<> serve_client(std::unique_ptr<accepted_client> client) {
     client->open();
-    for (bool first = true;; first = false) {
-        bool late = false;
-        if (!first) { // the first request may be here already, and its wait counts from the client's acceptance
-            const server_state::client_wait w{client->member};
-            const time_point deadline = w.draining() ? client->server.idle_until()
-                                                     : later(client->idle_since, client->idle_patience());
-            const io_result come = co_await client->stream.io().readable(deadline);
-            late = come == io_result::timeout && !w.draining(); // in a drain there is one last look
-        }
-        const auto serving = std::make_unique<connection>(*client);
-        if (late) {
-            co_await serving->linger();
-            co_return;
-        }
-        const auto then = co_await serving->serve();
-        if (then == connection::after::end) co_return;
+    for (;;) { // the first request may be here already
+        const auto then = co_await client->serve();
+        if (then == after_serving::end) co_return;
+        co_await client->wait_for_request();
     }
 }
 

@@ -56,10 +56,12 @@ constexpr std::size_t flush_before_handling = 16 * 1024;
 } // namespace
 
 connection::connection(accepted_client& client)
-    : exchange(request_, response_, client.address), client_(client), server_(client.server),
-      options_(server_.options), stream_(client.stream), parser_(options_.limits),
-      // What the poller saw before the client went idle says nothing of the request that ends it.
-      handled_at_(client.idle_since) {}
+    : exchange(request_, response_, {}), client_(client), server_(client.server()), options_(server_.options),
+      stream_(client.member.stream()), parser_(options_.limits), peer_address_(client.peer.address()) {
+    peer_ = peer_address_;
+    // What the poller saw before the client went idle says nothing of the request that ends it.
+    (client.is_new() ? came_at_ : handled_at_) = client.idle_since;
+}
 
 connection::~connection() {
     if (!posted_) return; // it is killed in its wait for the next request: the last answer is done
@@ -561,6 +563,11 @@ task<std::expected<void, send_error>> connection::send_piece(std::string_view pi
     if (!sent) sent = co_await flush();
     if (!sent) co_return std::unexpected(why_broken());
     co_return result{};
+}
+
+task<connection::after> connection::end() {
+    co_await linger();
+    co_return after::end;
 }
 
 task<> connection::linger() {

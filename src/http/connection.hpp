@@ -35,12 +35,11 @@ public:
     /// Sends what was left to the worker to be sent, as far as that does not have to be waited for.
     ~connection();
 
-    enum class after : std::uint8_t {
-        idle, ///< nothing is here that would have to be kept
-        end,  ///< of the connection
-    };
+    using after = after_serving;
     /// Serves requests until none has come for a while, or the connection ends.
     task<after> serve();
+    /// Serves none: ends the connection, as `linger` does.
+    task<after> end();
     /// Ends the connection so that the client gets all of the last response.
     task<> linger();
 
@@ -107,6 +106,7 @@ private:
     input_buffer body_in_; // what follows when the head's block is full: the head must not move
     std::string body_;     // the decoded body, once it is asked for
     std::string out_;
+    const std::string peer_address_;
     std::size_t written_ = 0;   // of out_
     posted_send posted_;        // the rest of out_, while the next request is waited for
     std::uint64_t flushed_ = 0; // bytes since the last request's begin, without those of out_
@@ -116,7 +116,7 @@ private:
     admission_control::permit permit_;
     const traffic_class* class_ = nullptr; // of the request that was admitted; null: it did not ask
     // When the last request began to be handled, or when what was waited for after that came.
-    time_point handled_at_;
+    time_point handled_at_{};
     time_point turn_began_{}; // when the first of those that came together did
     time_point came_at_{};    // when the next one was there, where others had their turn before it
     duration queued_{};       // how long the last whose wait could be measured had waited for the server

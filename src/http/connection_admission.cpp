@@ -17,8 +17,7 @@ bool connection::admit(traffic_class& c) {
     permit_.give_back();
     const time_point time = now();
     // What has come while its predecessor was handled has waited for that one, not for the server; it is judged as that one was.
-    const time_point since =
-        std::max({stream_.io().readable_since(), client_.presence.accepted_at(), came_at_});
+    const time_point since = std::max(stream_.io().readable_since(), came_at_);
     measured_ = !again && since > handled_at_;
     if (measured_) queued_ = time - since;
     handled_at_ = asked_at_ = time;
@@ -29,7 +28,7 @@ bool connection::admit(traffic_class& c) {
 // Now, which is `handled_at_`.
 bool connection::ask(traffic_class& c, bool may_wait) {
     class_ = &c;
-    const admission_control::asker a{.client = client_.presence.client(),
+    const admission_control::asker a{.client = client_.member.counted().client(),
                                      .waited = queued_,
                                      .measured = std::exchange(measured_, false),
                                      .in_reserve = client_.in_reserve(),

@@ -177,15 +177,14 @@ task<> listener_process(std::shared_ptr<server_state> server, std::shared_ptr<ne
 
 void spawn_connection(const std::shared_ptr<server_state>& server, pid connections, net::accepted a,
                       time_point came) {
-    auto presence = server_state::enter(server, client_of(a.peer), came);
+    auto presence = server_state::enter(server, client_of(a.peer));
     if (!presence) {
         turn_away(std::move(a.fd), server->admission);
         return;
     }
     const spawn_options options{.label = "http connection", .link = connections};
     spawn(options, serve_client,
-          std::make_unique<accepted_client>(std::move(*presence), connections, std::move(a.fd),
-                                            a.peer.address()));
+          std::make_unique<accepted_client>(std::move(*presence), connections, std::move(a), came));
 }
 
 pid start_connections(std::shared_ptr<server_state> server) {

@@ -25,7 +25,7 @@ server_state::server_state(server_options o)
       port(options.port) {}
 
 std::expected<server_state::presence, refusal>
-server_state::enter(const std::shared_ptr<server_state>& server, client_key client, time_point came) {
+server_state::enter(const std::shared_ptr<server_state>& server, client_key client) {
     using enum connection_limits::verdict;
     server->admission.count_accepted();
     auto verdict = too_many;
@@ -40,7 +40,7 @@ server_state::enter(const std::shared_ptr<server_state>& server, client_key clie
         server->admission.count(why);
         return std::unexpected(why);
     }
-    return presence{server, client, verdict == admitted_in_reserve, came};
+    return presence{server, client, verdict == admitted_in_reserve};
 }
 
 server_state::presence::~presence() {
@@ -56,7 +56,8 @@ server_state::presence::~presence() {
     if (tell) send(tell, drained{});
 }
 
-server_state::member::member(server_state& s, io_handle& io) : server_(s), io_(io) {
+server_state::member::member(presence p) : counted_(std::move(p)) {
+    server_state& s = server();
     spin_guard g{s.lock_};
     next_ = s.first_;
     if (next_) next_->previous_ = this;
@@ -64,19 +65,18 @@ server_state::member::member(server_state& s, io_handle& io) : server_(s), io_(i
 }
 
 server_state::member::~member() {
-    spin_guard g{server_.lock_};
-    (previous_ ? previous_->next_ : server_.first_) = next_;
+    server_state& s = server();
+    spin_guard g{s.lock_};
+    (previous_ ? previous_->next_ : s.first_) = next_;
     if (next_) next_->previous_ = previous_;
 }
 
 // Either this sees the drain, or the drain sees the wait: both write first and read then, in one order for all. (No lock: every
 // request passes here, on all workers.)
-server_state::client_wait::client_wait(member& m) noexcept : member_(m) {
-    m.waiting_.store(true, std::memory_order_seq_cst);
-    draining_ = m.server_.draining.load(std::memory_order_seq_cst);
+bool server_state::member::begin_wait() noexcept {
+    waiting_.store(true, std::memory_order_seq_cst);
+    return server().draining.load(std::memory_order_seq_cst);
 }
-
-server_state::client_wait::~client_wait() { member_.waiting_.store(false, std::memory_order_relaxed); }
 
 void server_state::open() {
     admission.served_by(stats().workers);
@@ -97,7 +97,8 @@ void server_state::drain(pid who) {
         waits_for_drain_ = who;
         none = admission.connections.count() == 0;
         for (member* m = first_; m; m = m->next_)
-            if (m->waiting_.load(std::memory_order_seq_cst)) m->io_.nudge(); // one too many does no harm
+            if (m->waiting_.load(std::memory_order_seq_cst))
+                m->stream_.io().nudge(); // one too many does no harm
     }
     if (none) send(who, drained{});
 }

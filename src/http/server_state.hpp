@@ -7,7 +7,7 @@
 #include <genever/base/pid.hpp>
 #include <genever/base/spinlock.hpp>
 #include <genever/http/server.hpp>
-#include <genever/runtime/io.hpp>
+#include <genever/net/tcp.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -50,53 +50,57 @@ struct server_state {
         client_key client() const noexcept { return client_; }
         /// It is one of those that are kept for critical requests.
         bool in_reserve() const noexcept { return in_reserve_; }
-        time_point accepted_at() const noexcept { return accepted_at_; }
 
     private:
         friend struct server_state;
-        presence(std::shared_ptr<server_state> server, client_key client, bool in_reserve,
-                 time_point at) noexcept
-            : server_(std::move(server)), client_(client), accepted_at_(at), in_reserve_(in_reserve) {}
+        presence(std::shared_ptr<server_state> server, client_key client, bool in_reserve) noexcept
+            : server_(std::move(server)), client_(client), in_reserve_(in_reserve) {}
 
         std::shared_ptr<server_state> server_; // null: moved from
         client_key client_;
-        time_point accepted_at_;
         bool in_reserve_;
     };
 
     /// A connection of this client's has been accepted: its presence, or why it may not be.
-    /// `came`: since when it has waited for that.
     static std::expected<presence, refusal> enter(const std::shared_ptr<server_state>& server,
-                                                  client_key client, time_point came);
+                                                  client_key client);
 
-    /// Where a drain finds a connection that waits for its client: in what the client's process owns, so that a kill
-    /// takes it out, too.
+    /// A connection where a drain finds it when it waits for its client: in what the client's process owns, so that a kill takes
+    /// it out, too.
     class member {
     public:
-        /// `io` outlives the entry.
-        member(server_state& s, io_handle& io);
+        explicit member(presence p);
         ~member();
         member(const member&) = delete;
         member& operator=(const member&) = delete;
 
+        server_state& server() const noexcept { return *counted_.server(); }
+        /// It begins to wait for its client: a drain that begins meanwhile ends that with a nudge. True: the server had
+        /// begun to drain before, and there will be no nudge.
+        bool begin_wait() noexcept;
+        void end_wait() noexcept { waiting_.store(false, std::memory_order_relaxed); }
+
+        net::tcp_stream& stream() noexcept { return stream_; }
+        const presence& counted() const noexcept { return counted_; }
+
     private:
         friend struct server_state;
-        server_state& server_;
-        io_handle& io_;
+        [[no_unique_address]] presence counted_; // goes last: the connection counts until all else is gone
+        std::atomic<bool> waiting_{false};       // in the padding of that
+        net::tcp_stream stream_;
         member* previous_ = nullptr;
         member* next_ = nullptr;
-        std::atomic<bool> waiting_{false};
     };
 
-    /// A connection's wait for its client: a drain that begins meanwhile ends it with a nudge.
+    /// Such a wait, for a scope.
     class client_wait {
     public:
-        explicit client_wait(member& m) noexcept;
-        ~client_wait();
+        explicit client_wait(member& m) noexcept : member_(m), draining_(m.begin_wait()) {}
+        ~client_wait() { member_.end_wait(); }
         client_wait(const client_wait&) = delete;
         client_wait& operator=(const client_wait&) = delete;
 
-        /// The server had begun to drain before: there will be no nudge.
+        /// The server had begun to drain before.
         bool draining() const noexcept { return draining_; }
 
     private:

@@ -320,7 +320,7 @@ TEST(HttpServerTree, TheCountIsRightHoweverAConnectionsProcessEnds) {
                         const http::server_state::presence mine{std::move(p)};
                         co_await sleep_for(1s);
                     },
-                    *http::server_state::enter(server, 1, now())));
+                    *http::server_state::enter(server, 1)));
             EXPECT_EQ(server->connections(), 6U);
             server->drain(self());
             for (std::size_t i = 0; i < 3; ++i) { // most of them before their first step

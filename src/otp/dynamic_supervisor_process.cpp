@@ -131,7 +131,7 @@ task<> dynamic_supervisor_process::terminate(const exit_reason&) {
             waiting.erase(d.ref.value);
         }
     }
-    children_ = {};
+    children_.clear();
 }
 
 // ---- exits and restarts

@@ -12,7 +12,7 @@ namespace {
 
 /// Under p's lock.
 alias_table& aliases_of(process& p) {
-    process_extras& x = extras_of(p);
+    rare_extras& x = rare_extras_of(p);
     if (!x.aliases) x.aliases = std::make_unique<alias_table>();
     return *x.aliases;
 }
@@ -28,7 +28,7 @@ alias_kind kind_of(monitor_alias mode) noexcept {
 
 } // namespace
 
-void end_alias_of_monitor(process_extras& x, std::uint64_t ref) noexcept {
+void end_alias_of_monitor(rare_extras& x, std::uint64_t ref) noexcept {
     if (!x.aliases) return;
     const alias_kind* kind = x.aliases->find(ref);
     if (kind && (*kind == alias_kind::demonitor || *kind == alias_kind::reply_demonitor))
@@ -43,7 +43,7 @@ send_result post_to_alias(alias to, message* m) noexcept {
         {
             spin_guard g{p->lock};
             if (alive(*p, owner)) {
-                process_extras* const x = p->extras;
+                rare_extras* const x = existing_rare(*p);
                 const alias_kind* const kind = x && x->aliases ? x->aliases->find(to.number()) : nullptr;
                 d.result = send_result::inactive;
                 if (kind) {
@@ -81,7 +81,8 @@ bool unalias(alias a) {
     process& me = require_process("unalias");
     if (a.owner() != pid_of(me)) return false;
     spin_guard g{me.lock};
-    return me.extras && me.extras->aliases && me.extras->aliases->erase(a.number());
+    rare_extras* const x = existing_rare(me);
+    return x && x->aliases && x->aliases->erase(a.number());
 }
 
 std::pair<monitor_ref, alias> monitor(pid other, monitor_alias mode) {

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::size_t least_regions = 8; // below this a service is not worth starting
 constexpr unsigned batch = 64;
-constexpr std::size_t always_kept = 2; // empty regions, and one in eight
+constexpr std::size_t always_kept = 2;   // empty regions, and one in eight
+constexpr std::size_t small_regions = 2; // the first ones: without huge pages
 
 } // namespace
 
@@ -72,9 +73,10 @@ void cell_arena::reserve() {
         const auto at = (reinterpret_cast<std::uintptr_t>(m) + region_size - 1) / region_size * region_size;
         base_ = reinterpret_cast<char*>(at);
         reserved_ = size;
-        // A page fault costs more than making sixteen processes. Who has more than the first region holds has enough of
-        // them for huge pages; who has not, shall not pay 2 MiB.
-        madvise(base_ + region_size, size - region_size, MADV_HUGEPAGE); // advice: it may fail
+        // A page fault costs more than making sixteen processes. Who has more than the first regions hold has enough of
+        // them for huge pages; who has not, shall not pay 2 MiB for the first one that is too many.
+        constexpr std::size_t small = small_regions * region_size;
+        madvise(base_ + small, size - small, MADV_HUGEPAGE); // advice: it may fail
         return;
     }
     throw std::bad_alloc{};
@@ -209,7 +211,7 @@ bool cell_arena::return_memory() noexcept {
         if (!enough_empty()) return false;
         index = (used_.load(std::memory_order_relaxed) - 1) / cells_per_region;
         for (;; --index) {
-            if (index == 0) return false; // the first one has no huge page, and is small
+            if (index == 0) return false; // a program that small keeps it
             const region& r = regions_[index];
             if (!r.returning && r.carved != 0 && r.free_count == r.carved) break;
         }

@@ -10,7 +10,7 @@ namespace genever::detail {
 
 namespace {
 
-bounded_mailbox& bounded_of(process& p) noexcept { return *p.extras->bounded; }
+bounded_mailbox& bounded_of(process& p) noexcept { return *p.extras->rare->bounded; }
 
 std::uint32_t length_of(const process& p) noexcept {
     return p.arrived - p.consumed.load(std::memory_order_relaxed);
@@ -105,7 +105,8 @@ void waiting_send::leave() noexcept {
         const bool first_in_line = b.first == this;
         b.remove(*this);
         mine = std::exchange(m, nullptr);
-        if (p.extras && p.extras->bounded.get() == &b) { // else its process has ended
+        const rare_extras* const x = existing_rare(p);
+        if (x && x->bounded.get() == &b) { // else its process has ended
             if (first_in_line) b.woken = false;
             on = advance(p);
         }
@@ -298,7 +299,7 @@ mailbox_limit set_mailbox_limit(mailbox_limit limit) {
     advance on;
     {
         spin_guard g{p.lock};
-        std::unique_ptr<bounded_mailbox>& b = extras_of(p).bounded;
+        std::unique_ptr<bounded_mailbox>& b = rare_extras_of(p).bounded;
         if (b) {
             before = limit_of(*b);
             b->capacity = fresh->capacity;

@@ -123,7 +123,7 @@ std::vector<std::string> ancestors_from(pid p) {
                     block->state.load(std::memory_order_relaxed) != run_state::dead;
             if (lives && block->extras) {
                 label = block->extras->label;
-                names = block->extras->names;
+                if (const rare_extras* rare = existing_rare(*block)) names = rare->names;
                 parent = block->extras->parent;
             }
         }
@@ -205,7 +205,7 @@ void report_crash(std::string_view what, exit_reason reason) noexcept {
             x = p->extras; // its own: nobody else ends it
             if (x) {
                 r.label = x->label;
-                r.names = x->names;
+                if (x->rare) r.names = x->rare->names;
             }
         }
         if (x) complete(r, *x, t->core->now());

@@ -119,10 +119,11 @@ bool io_handle::hung_up() const noexcept {
 }
 
 io_handle::wait_awaiter::~wait_awaiter() {
-    if (!parked_ && !over_) return;
+    const bool parked = timer_.ticket.p != nullptr;
+    if (!parked && !over_) return;
     // Destroyed before it could go on. An edge, or a nudge, may have ended the wait already: whoever waits next must look
     // for himself.
-    if (parked_) leave();
+    if (parked) leave();
     spin_guard g{slot_->lock};
     (write_ ? slot_->write_edge : slot_->read_edge) = true;
     if (!write_ && nudged()) slot_->nudged = true;
@@ -130,14 +131,15 @@ io_handle::wait_awaiter::~wait_awaiter() {
 
 // Whether somebody's word, not the descriptor, has ended the wait. (`shut` is found again by whoever waits next.)
 bool io_handle::wait_awaiter::nudged() const noexcept {
-    return parked_ ? parked_->reason == wake_reason::closed : result_ == io_result::closed;
+    const process* const parked = timer_.ticket.p;
+    return parked ? parked->reason == wake_reason::closed : result_ == io_result::closed;
 }
 
 void io_handle::wait_awaiter::leave() noexcept {
     disarm(timer_);
     spin_guard g{slot_->lock};
     wait_ticket& mine = write_ ? slot_->writer : slot_->reader;
-    if (mine.p == parked_ && mine.token == token_) mine = {};
+    if (mine.p == timer_.ticket.p && mine.token == timer_.ticket.token) mine = {};
 }
 
 bool io_handle::wait_awaiter::await_ready() noexcept {
@@ -163,31 +165,26 @@ bool io_handle::wait_awaiter::look() noexcept {
 }
 
 void io_handle::wait_awaiter::suspend(process& p, std::coroutine_handle<> h) noexcept {
-    wait_ticket ticket;
     {
         spin_guard g{slot_->lock};
         if (look()) { // only its budget was used up
             requeue(p, h);
             return;
         }
-        ticket = prepare_park(p, h);
-        parked_ = &p;
-        token_ = ticket.token;
-        (write_ ? slot_->writer : slot_->reader) = ticket;
+        timer_.ticket = prepare_park(p, h);
+        (write_ ? slot_->writer : slot_->reader) = timer_.ticket;
         if (!write_) slot_->stamped = false;
     }
-    if (deadline_ != time_point::max()) {
-        timer_.ticket = ticket;
-        arm(timer_, deadline_);
-    }
+    if (deadline_ != time_point::max()) arm(timer_, deadline_);
 }
 
 io_result io_handle::wait_awaiter::await_resume() noexcept {
     over_ = false; // it goes on: the destructor has nothing left to do
-    if (!parked_) return result_;
-    const wake_reason why = parked_->reason;
+    const process* const parked = timer_.ticket.p;
+    if (!parked) return result_;
+    const wake_reason why = parked->reason;
     leave();
-    parked_ = nullptr;
+    timer_.ticket = {};
     switch (why) {
     case wake_reason::timeout: return io_result::timeout;
     case wake_reason::closed: return io_result::closed;

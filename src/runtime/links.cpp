@@ -45,8 +45,9 @@ void deliver_down(pid watcher, monitor_ref ref, pid watched, const exit_reason& 
     bool push = false;
     {
         spin_guard g{p->lock};
-        if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value)) {
-            end_alias_of_monitor(*p->extras, ref.value);
+        rare_extras* const x = alive(*p, watcher) ? existing_rare(*p) : nullptr;
+        if (x && x->monitoring.erase(ref.value)) {
+            end_alias_of_monitor(*x, ref.value);
             push = deliver_system(*p, m);
             m = nullptr;
         }
@@ -59,14 +60,15 @@ void forget_watcher(pid watched, std::uint64_t ref) noexcept {
     process* p = find_block(watched);
     if (!p) return;
     spin_guard g{p->lock};
-    if (alive(*p, watched) && p->extras) p->extras->watchers.erase(ref);
+    rare_extras* const x = alive(*p, watched) ? existing_rare(*p) : nullptr;
+    if (x) x->watchers.erase(ref);
 }
 
 void withdraw_monitor(pid watcher, monitor_ref ref, pid watched) noexcept {
     if (process* p = find_block(watcher)) {
         spin_guard g{p->lock};
-        if (alive(*p, watcher) && p->extras && p->extras->monitoring.erase(ref.value))
-            end_alias_of_monitor(*p->extras, ref.value);
+        rare_extras* const x = alive(*p, watcher) ? existing_rare(*p) : nullptr;
+        if (x && x->monitoring.erase(ref.value)) end_alias_of_monitor(*x, ref.value);
     }
     forget_watcher(watched, ref.value);
 }
@@ -157,13 +159,13 @@ void detail::begin_monitor(process& me, pid other, monitor_ref ref) {
     const pid id = pid_of(me);
     {
         spin_guard g{me.lock};
-        extras_of(me).monitoring.insert(ref.value, other);
+        rare_extras_of(me).monitoring.insert(ref.value, other);
     }
     bool there = false;
     if (process* p = find_block(other)) {
         spin_guard g{p->lock};
         there = alive(*p, other);
-        if (there) extras_of(*p).watchers.insert(ref.value, id);
+        if (there) rare_extras_of(*p).watchers.insert(ref.value, id);
     }
     if (!there) deliver_down(id, ref, other, exit_kind::noproc);
 }
@@ -180,11 +182,11 @@ void demonitor(monitor_ref ref) {
     pid watched;
     {
         spin_guard g{me.lock};
-        if (me.extras) {
-            if (const pid* whom = me.extras->monitoring.find(ref.value)) {
+        if (rare_extras* const x = existing_rare(me)) {
+            if (const pid* whom = x->monitoring.find(ref.value)) {
                 watched = *whom;
-                me.extras->monitoring.erase(ref.value);
-                end_alias_of_monitor(*me.extras, ref.value);
+                x->monitoring.erase(ref.value);
+                end_alias_of_monitor(*x, ref.value);
             }
         }
     }

@@ -18,7 +18,7 @@ bool runtime_core::register_name(std::string_view name, pid p) {
         // Either the process's end finds the name in its list, or we find the end.
         spin_guard g{block->lock};
         if (block->generation == p.generation() && is_home_of(*block) && !block->ending) {
-            extras_of(*block).names.emplace_back(name);
+            rare_extras_of(*block).names.emplace_back(name);
             return true;
         }
     }
@@ -32,8 +32,8 @@ bool runtime_core::unregister_name(std::string_view name, pid owner) noexcept {
     if (i == names_.end() || (owner && i->second != owner)) return false;
     if (process* block = find_block(i->second)) {
         spin_guard g{block->lock};
-        if (block->generation == i->second.generation() && block->extras)
-            std::erase(block->extras->names, name);
+        rare_extras* const x = block->generation == i->second.generation() ? existing_rare(*block) : nullptr;
+        if (x) std::erase(x->names, name);
     }
     names_.erase(i);
     return true;

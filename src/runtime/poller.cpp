@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <deque>
+#include <new>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <system_error>
@@ -19,10 +19,8 @@ namespace genever::detail {
 
 namespace {
 
-// A deque never moves its elements.
 struct io_slots {
     spinlock lock;
-    std::deque<io_slot> all;
     io_slot* free = nullptr;
 };
 
@@ -59,12 +57,15 @@ void deliver_edge(io_slot& s, std::uint16_t use, bool write, wait_ticket waiting
 
 io_slot* take_io_slot() {
     auto& all = slots();
-    spin_guard g{all.lock};
-    if (io_slot* s = all.free) {
-        all.free = s->next_free;
-        return s;
+    {
+        spin_guard g{all.lock};
+        if (io_slot* s = all.free) {
+            all.free = s->next_free;
+            return s;
+        }
     }
-    return &all.all.emplace_back();
+    // In the pool: beside what is freed on the heap it would keep that resident.
+    return new (pool_allocate(sizeof(io_slot))) io_slot;
 }
 
 void give_io_slot(io_slot* s) noexcept {

@@ -31,9 +31,12 @@ struct io_slot {
     bool half_close_is_none = false; // a peer that only sends no more is not gone
     bool stamped = false;            // readable_at belongs to the time since the last wait for reading began
     std::atomic<std::int64_t> readable_at{0}; // when the first edge for reading in that time was fetched
-    class poller* home = nullptr;
-    io_slot* next_free = nullptr;
+    union {
+        class poller* home = nullptr; // while it is in use
+        io_slot* next_free;           // while it is not
+    };
 };
+static_assert(sizeof(io_slot) <= 96); // a size of the pool's
 
 /// Wakes who waits for one direction of `s`, whose ticket the caller has just taken from it. An edge that found a wait
 /// which had ended already (its deadline, a kill) is remembered for the next one, or wakes that if it is there by now.

@@ -119,12 +119,18 @@ runtime_core& require_core(const char* what) {
 
 poller& next_poller() { return require_core("registering a descriptor").spread().poll; }
 
-process_extras::process_extras() noexcept = default;
-process_extras::~process_extras() = default;
+rare_extras::rare_extras() noexcept = default;
+rare_extras::~rare_extras() = default;
 
 process_extras& extras_of(process& p) {
     if (!p.extras) p.extras = new process_extras;
     return *p.extras;
+}
+
+rare_extras& rare_extras_of(process& p) {
+    process_extras& x = extras_of(p);
+    if (!x.rare) x.rare.reset(new rare_extras);
+    return *x.rare;
 }
 
 // ---- suspension and wake
@@ -361,7 +367,7 @@ pid process_birth::start(task<> root, const spawn_options* options) {
     if (options) {
         if (process* w = options->watcher ? find_block(options->watcher) : nullptr) {
             spin_guard g{w->lock};
-            if (alive(*w, options->watcher)) extras_of(*w).monitoring.insert(options->monitor.value, id);
+            if (alive(*w, options->watcher)) rare_extras_of(*w).monitoring.insert(options->monitor.value, id);
         }
         const std::int64_t born_at = p.home->now();
         const process* const parent = current_process();
@@ -373,9 +379,9 @@ pid process_birth::start(task<> root, const spawn_options* options) {
         x.label = options->label;
         x.quiet = options->quiet;
         if (options->trap_exit) p.trap_exit = true;
-        if (options->watcher) x.watchers.insert(options->monitor.value, options->watcher);
+        if (options->watcher) rare_extras_of(p).watchers.insert(options->monitor.value, options->watcher);
         if (limit) {
-            extras_of(p).bounded = std::move(limit);
+            rare_extras_of(p).bounded = std::move(limit);
             p.mailbox_news.store(bounded_mail, std::memory_order_relaxed);
         }
     }
@@ -431,8 +437,8 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     };
     {
         spin_guard g{p.lock};
-        if (p.extras && !p.extras->names.empty()) {
-            names = p.extras->names;
+        if (const rare_extras* rare = existing_rare(p); rare && !rare->names.empty()) {
+            names = rare->names;
             p.ending = true; // from here on it takes no names
         } else {
             die();
@@ -465,10 +471,13 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     drop_all(mail, reason);
     drop_all(inbox, reason);
     if (x) {
-        if (x->bounded) end_line(p, *x->bounded, reason);
+        const rare_extras* const rare = x->rare.get();
+        if (rare && rare->bounded) end_line(p, *rare->bounded, reason);
         for (const auto& [other, nothing] : x->links) deliver_link_exit(other, id, reason);
-        for (auto [ref, watched] : x->monitoring) forget_watcher(watched, ref);
-        for (auto [ref, watcher] : x->watchers) deliver_down(watcher, monitor_ref{ref}, id, reason);
+        if (rare) {
+            for (auto [ref, watched] : rare->monitoring) forget_watcher(watched, ref);
+            for (auto [ref, watcher] : rare->watchers) deliver_down(watcher, monitor_ref{ref}, id, reason);
+        }
     }
     leave_cell(p);
     thread_state* t = this_thread();

@@ -39,11 +39,14 @@ bool runs(const process& p) noexcept {
 }
 
 std::size_t bytes_of(const process_extras& x) noexcept {
-    std::size_t n = sizeof x + x.label.capacity();
-    n += (x.links.size() + x.watchers.size() + x.monitoring.size()) * 2 * sizeof(std::uint64_t);
-    for (const auto& name : x.names) n += sizeof name + name.capacity();
-    if (x.bounded) n += sizeof *x.bounded;
-    if (x.aliases) n += sizeof *x.aliases + x.aliases->size() * 2 * sizeof(std::uint64_t);
+    constexpr std::size_t entry = 2 * sizeof(std::uint64_t);
+    std::size_t n = sizeof x + x.label.capacity() + x.links.size() * entry;
+    if (!x.rare) return n;
+    const rare_extras& r = *x.rare;
+    n += sizeof r + (r.watchers.size() + r.monitoring.size()) * entry;
+    for (const auto& name : r.names) n += sizeof name + name.capacity();
+    if (r.bounded) n += sizeof *r.bounded;
+    if (r.aliases) n += sizeof *r.aliases + r.aliases->size() * entry;
     return n;
 }
 
@@ -63,15 +66,17 @@ process_info look_at(const process& p) {
     i.memory = cell_size;
     if (const process_extras* x = p.extras) {
         i.label = x->label;
-        i.names = x->names;
         i.quiet = x->quiet;
         i.memory += bytes_of(*x);
+        for (const auto& [other, nothing] : x->links) i.links.push_back(other);
+    }
+    if (const rare_extras* x = existing_rare(p)) {
+        i.names = x->names;
         if (x->bounded) {
             i.mailbox = limit_of(*x->bounded);
             i.mailbox_lost = x->bounded->lost;
             i.senders_waiting = x->bounded->waiting;
         }
-        for (const auto& [other, nothing] : x->links) i.links.push_back(other);
         for (const auto& [ref, whom] : x->monitoring) i.monitors.push_back(whom);
         for (const auto& [ref, who] : x->watchers) i.monitored_by.push_back(who);
     }

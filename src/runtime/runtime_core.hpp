@@ -51,33 +51,45 @@ struct bounded_mailbox;
 enum class alias_kind : std::uint8_t { explicit_unalias, reply, demonitor, reply_demonitor };
 using alias_table = ordered_table<std::uint64_t, alias_kind>;
 
-/// What only some processes have. Under the process's lock, except where noted.
-struct process_extras : pooled {
-    process_extras() noexcept;
-    ~process_extras();
-    struct nothing {};
-    ordered_table<pid, nothing> links;
+/// What few of those processes have that have extras. Under the process's lock, except where noted.
+struct rare_extras : pooled {
+    rare_extras() noexcept;
+    ~rare_extras();
     ordered_table<std::uint64_t, pid> watchers;   // monitors on this process: ref -> who
     ordered_table<std::uint64_t, pid> monitoring; // the process's own: ref -> whom
     std::vector<std::string> names;
-    std::string label;
     std::unique_ptr<bounded_mailbox> bounded; // its owner alone makes and ends it
     std::unique_ptr<alias_table> aliases;     // made when first needed
+};
+
+/// What only some processes have: thousands of connections do, so what they need fills two cache lines. Under the process's lock,
+/// except where noted.
+struct process_extras : pooled {
+    struct nothing {};
+    ordered_table<pid, nothing> links;
+    std::string label;
+    std::unique_ptr<rare_extras> rare; // made when first needed, and kept
     exit_reason kill_reason;
     // For a crash report. Set at birth, where there were spawn_options, and by the process itself.
     static constexpr std::int64_t unknown = -1;
     std::int64_t born_at = unknown;
     pid parent;
-    bool born_linked = false; // to the parent
     const std::type_info* last_message = nullptr;
-    bool quiet = false;
-    bool killed_by_link = false;
     struct scope* scopes = nullptr; // innermost first
     std::uint64_t scopes_entered = 0;
+    bool born_linked = false; // to the parent
+    bool quiet = false;
+    bool killed_by_link = false;
 };
+static_assert(sizeof(process_extras) <= 128);
 
 /// Under p's lock: p's extras, made when first needed.
 process_extras& extras_of(process& p);
+rare_extras& rare_extras_of(process& p);
+/// The same where they are there already; else null.
+inline rare_extras* existing_rare(const process& p) noexcept {
+    return p.extras ? p.extras->rare.get() : nullptr;
+}
 
 /// The system's monotonic clock, in nanoseconds.
 std::int64_t system_now() noexcept;

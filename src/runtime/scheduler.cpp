@@ -226,7 +226,8 @@ process* runtime_core::steal(thread_state& t) {
 // up to a millisecond.
 void runtime_core::tidy(thread_state& t) noexcept {
     if (now() < t.tidies_at) return;
-    const bool more = the_cells.tidy();
+    const bool more_cells = the_cells.tidy();
+    const bool more = pool_tidy() || more_cells;
     constexpr std::int64_t between_regions = 1'000'000;
     constexpr std::int64_t between_looks = 10'000'000;
     t.tidies_at = now() + (more ? between_regions : between_looks);
@@ -234,7 +235,7 @@ void runtime_core::tidy(thread_state& t) noexcept {
 
 void runtime_core::sleep(thread_state& t) {
     worker& w = *t.w;
-    const bool untidy = the_cells.untidy();
+    const bool untidy = the_cells.untidy() || pool_untidy();
     w.sends.submit(); // first: one that could not be sent makes its process ready
     {
         // From here on the monitor does not relieve this thread: it runs no process.

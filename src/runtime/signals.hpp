@@ -24,7 +24,7 @@ void deliver_down(pid watcher, monitor_ref ref, pid watched, const exit_reason& 
 /// Lets `me`, the calling process, monitor `other` under `ref`.
 void begin_monitor(process& me, pid other, monitor_ref ref);
 /// Under the lock: a monitor has ended, and with it its alias, if it has one that lives no longer.
-void end_alias_of_monitor(process_extras& x, std::uint64_t ref) noexcept;
+void end_alias_of_monitor(rare_extras& x, std::uint64_t ref) noexcept;
 /// Takes a monitor out of the list of the process that it watches.
 void forget_watcher(pid watched, std::uint64_t ref) noexcept;
 /// Ends a monitor on both sides, from any process: the watcher hears nothing of it any more. What it has been told already

@@ -14,6 +14,12 @@ void* pool_allocate(std::size_t size);
 /// Takes back a block of `pool_allocate(size)`; `size` must be the same.
 void pool_free(void* block, std::size_t size) noexcept;
 
+/// For a thread that has nothing else to do: hands the larger free blocks that it keeps over to the others, and returns memory
+/// that only held such blocks to the system, a few hundred KiB at most. True: there may be more.
+bool pool_tidy() noexcept;
+/// Whether `pool_tidy` has something to do. A hint.
+bool pool_untidy() noexcept;
+
 /// Makes objects of the class that derives from it (publicly; the most derived one) lie in the pool.
 struct pooled {
     static void* operator new(std::size_t size) { return pool_allocate(size); }

@@ -91,13 +91,11 @@ public:
         void suspend(detail::process& p, std::coroutine_handle<> h) noexcept;
 
         detail::io_slot* slot_;
-        detail::process* parked_ = nullptr;
-        std::uint64_t token_ = 0;
         bool write_;
         bool over_ = false; // found without waiting, and not gone on yet
         io_result result_ = io_result::ready;
         time_point deadline_;
-        detail::timer_node timer_;
+        detail::timer_node timer_; // its ticket is the wait's, armed or not; null: it does not wait
     };
 
     /// Waits until reading may make progress, or the deadline. The handle must outlive the wait.
