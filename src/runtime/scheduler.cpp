@@ -20,6 +20,7 @@ constexpr unsigned outside_every = 61;
 constexpr unsigned timers_every = 8;
 constexpr unsigned pending_every =
     64; // timers that nobody has looked the time up for yet: most are soon cancelled
+constexpr unsigned several = 2; // runs between two looks of a worker that has nothing left to do
 constexpr unsigned transfers_before_yield = 4096;
 constexpr std::size_t worth_a_wake = 256; // ready ones that nobody looks after
 
@@ -235,8 +236,15 @@ void runtime_core::tidy(thread_state& t) noexcept {
 
 void runtime_core::sleep(thread_state& t) {
     worker& w = *t.w;
+    // Where several ran since the last look, more has come meanwhile, as a rule. Then it does not sleep, and what was posted goes
+    // together with what will be.
+    const unsigned ran = t.tick - std::exchange(t.slept_at, t.tick);
+    if (ran > several && w.poll.watches()) {
+        if (w.poll.poll(0) && w.driver.load(std::memory_order_acquire) != &t) w.poll.interrupt();
+        if (!w.queue.looks_empty()) return;
+    }
+    w.sends.submit(); // before the queue is looked at: one that could not be sent makes its process ready
     const bool untidy = the_cells.untidy() || pool_untidy();
-    w.sends.submit(); // first: one that could not be sent makes its process ready
     {
         // From here on the monitor does not relieve this thread: it runs no process.
         spin_guard g{w.driver_lock};

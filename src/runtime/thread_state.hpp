@@ -36,6 +36,7 @@ struct thread_state {
     bool searching = false;
     unsigned tick =
         ~0U; // it looks at everything in its first round: the one before it may have been stuck for long
+    unsigned slept_at = 0; // the tick when there was nothing left to do last
     unsigned lifo_streak = 0;
     std::int64_t tidies_at = 0; // when it may give memory back next, should it have nothing else to do
     std::uint64_t random = 0x9E3779B97F4A7C15ULL;
