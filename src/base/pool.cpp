@@ -12,6 +12,7 @@
 
 #include <genever/base/spinlock.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -143,7 +144,7 @@ private:
 
 /// What stands at the head of a chunk of large blocks. Under its depot's lock.
 struct alignas(64) large_chunk {
-    large_chunk* previous = nullptr; // of those that have a free block
+    large_chunk* previous = nullptr; // in one of the depot's two lists, unless all of it is in use
     large_chunk* next = nullptr;
     free_block* free = nullptr;
     std::uint32_t free_count = 0;
@@ -160,32 +161,47 @@ struct alignas(64) large_chunk {
 // Empty chunks of each class, so that what comes and goes does not fault its memory in each time.
 constexpr unsigned empty_kept = 1;
 
-/// Of large blocks.
+/// Of large blocks. What is given back has been empty from one look to the next: a load that comes in bursts finds again what the
+/// one before has left.
 class large_depot {
 public:
     /// Throws std::bad_alloc.
     magazine take(std::size_t cls, std::size_t most);
     void give(magazine m, std::size_t cls) noexcept;
-    /// Gives an empty chunk back, but for those that are kept. False when there is none.
-    bool give_back(std::size_t cls) noexcept;
+    /// Gives a chunk back that has been empty since the last look, but for those that are kept. False when there is none.
+    bool give_back() noexcept;
+    /// From now on.
+    void look() noexcept {
+        spin_guard g{lock_};
+        fewest_empty_ = empty_;
+    }
 
 private:
-    void put_in(large_chunk& c) noexcept {
-        c.previous = nullptr;
-        c.next = usable_;
-        if (usable_) usable_->previous = &c;
-        usable_ = &c;
-    }
-    void take_out(large_chunk& c) noexcept {
-        (c.previous ? c.previous->next : usable_) = c.next;
-        if (c.next) c.next->previous = c.previous;
-    }
-    void one_more_empty() noexcept;
-    void one_less_empty() noexcept;
+    class list {
+    public:
+        large_chunk* front() const noexcept { return first_; }
+        void put_in(large_chunk& c) noexcept {
+            c.previous = nullptr;
+            c.next = first_;
+            if (first_) first_->previous = &c;
+            first_ = &c;
+        }
+        void take_out(large_chunk& c) noexcept {
+            (c.previous ? c.previous->next : first_) = c.next;
+            if (c.next) c.next->previous = c.previous;
+        }
+
+    private:
+        large_chunk* first_ = nullptr;
+    };
+    void add_empty(large_chunk& c) noexcept;
+    large_chunk& take_empty() noexcept;
 
     spinlock lock_;
-    large_chunk* usable_ = nullptr;
-    unsigned empty_ = 0; // of those
+    list partly_used_; // taken from first, so that empty ones stay empty
+    list empty_chunks_;
+    unsigned empty_ = 0;
+    unsigned fewest_empty_ = 0; // since the last look
 };
 
 struct shared_parts {
@@ -207,41 +223,58 @@ shared_parts& shared() {
     return *s;
 }
 
-void large_depot::one_more_empty() noexcept {
+/// A new one, all of whose blocks are free. Without a lock, since it faults memory in.
+large_chunk& make_chunk(std::size_t cls) {
+    auto& c = *new (shared().chunks_of_large.take()) large_chunk;
+    shared().large_used.fetch_add(1, std::memory_order_relaxed);
+    c.free_count = large_chunk::blocks(cls);
+    // Backwards, so that they are taken from the front.
+    for (std::size_t i = c.free_count; i-- > 0;) {
+        void* const at = reinterpret_cast<char*>(&c + 1) + i * size_of(cls);
+        c.free = new (at) free_block{c.free, nullptr, 0};
+    }
+    return c;
+}
+
+void large_depot::add_empty(large_chunk& c) noexcept {
+    empty_chunks_.put_in(c);
     if (++empty_ > empty_kept) shared().spare.fetch_add(1, std::memory_order_relaxed);
 }
 
-void large_depot::one_less_empty() noexcept {
+large_chunk& large_depot::take_empty() noexcept {
+    large_chunk& c = *empty_chunks_.front();
+    empty_chunks_.take_out(c);
     if (--empty_ >= empty_kept) shared().spare.fetch_sub(1, std::memory_order_relaxed);
+    fewest_empty_ = std::min(fewest_empty_, empty_);
+    return c;
 }
 
 magazine large_depot::take(std::size_t cls, std::size_t most) {
     magazine m;
-    spin_guard g{lock_};
-    if (!usable_) {
-        auto* const c = new (shared().chunks_of_large.take()) large_chunk;
-        shared().large_used.fetch_add(1, std::memory_order_relaxed);
-        c->free_count = large_chunk::blocks(cls);
-        one_more_empty();
-        put_in(*c);
-        // Backwards, so that they are taken from the front.
-        for (std::size_t i = c->free_count; i-- > 0;) {
-            void* const at = reinterpret_cast<char*>(c + 1) + i * size_of(cls);
-            c->free = new (at) free_block{c->free, nullptr, 0};
+    for (;;) {
+        {
+            spin_guard g{lock_};
+            while (m.size < most) {
+                if (!partly_used_.front()) {
+                    if (empty_ == 0) break;
+                    partly_used_.put_in(take_empty());
+                }
+                large_chunk& c = *partly_used_.front();
+                while (c.free && m.size < most) {
+                    free_block* const b = c.free;
+                    c.free = b->next;
+                    --c.free_count;
+                    m.push(b);
+                }
+                if (!c.free) partly_used_.take_out(c);
+            }
         }
+        if (m.head) return m;
+        large_chunk& c =
+            make_chunk(cls); // others may do the same meanwhile: then there is one more for later
+        spin_guard g{lock_};
+        add_empty(c);
     }
-    while (usable_ && m.size < most) {
-        large_chunk& c = *usable_;
-        if (c.free_count == large_chunk::blocks(cls)) one_less_empty();
-        while (c.free && m.size < most) {
-            free_block* const b = c.free;
-            c.free = b->next;
-            --c.free_count;
-            m.push(b);
-        }
-        if (!c.free) take_out(c);
-    }
-    return m;
 }
 
 void large_depot::give(magazine m, std::size_t cls) noexcept {
@@ -249,21 +282,21 @@ void large_depot::give(magazine m, std::size_t cls) noexcept {
     while (m.head) {
         free_block* const b = m.pop();
         large_chunk& c = large_chunk::of(b);
-        if (!c.free) put_in(c);
+        if (!c.free) partly_used_.put_in(c);
         b->next = c.free;
         c.free = b;
-        if (++c.free_count == large_chunk::blocks(cls)) one_more_empty();
+        if (++c.free_count != large_chunk::blocks(cls)) continue;
+        partly_used_.take_out(c);
+        add_empty(c);
     }
 }
 
-bool large_depot::give_back(std::size_t cls) noexcept {
+bool large_depot::give_back() noexcept {
     large_chunk* c;
     {
         spin_guard g{lock_};
-        if (empty_ <= empty_kept) return false;
-        for (c = usable_; c->free_count != large_chunk::blocks(cls);) c = c->next;
-        take_out(*c);
-        one_less_empty();
+        if (fewest_empty_ <= empty_kept) return false;
+        c = &take_empty();
     }
     shared().chunks_of_large.give(c);
     shared().large_used.fetch_sub(1, std::memory_order_relaxed);
@@ -351,8 +384,8 @@ struct thread_cache {
 };
 
 // Trivially readable before the cache's construction and after its end. The code is position-independent, for which the
-// compiler would reckon with a call to find it; in the part of thread-local memory that is laid out at the start, which
-// has room for a pointer even when a library is loaded later, it is one load away.
+// compiler would reckon with a call to find it; in the part of thread-local memory that is laid out at the start, where
+// glibc has room for a pointer even when a library is loaded later, it is one load away.
 [[gnu::tls_model("initial-exec")]] thread_local thread_cache* current_cache = nullptr;
 thread_local bool thread_ended = false;
 
@@ -412,9 +445,11 @@ bool pool_tidy() noexcept {
     if (!worth_it()) return false;
     if (current_cache) current_cache->give_all_from(first_large);
     int left = most_at_once;
-    for (std::size_t cls = first_large; cls < classes && left > 0; ++cls)
-        while (left > 0 && shared().large_of(cls).give_back(cls)) --left;
-    return left == 0;
+    for (std::size_t cls = first_large; cls < classes; ++cls)
+        while (worth_it() && shared().large_of(cls).give_back())
+            if (--left == 0) return true;
+    for (large_depot& d : shared().large) d.look();
+    return false;
 }
 
 void* pool_allocate(std::size_t size) {

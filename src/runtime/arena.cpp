@@ -76,7 +76,8 @@ void cell_arena::reserve() {
         // A page fault costs more than making sixteen processes. Who has more than the first regions hold has enough of
         // them for huge pages; who has not, shall not pay 2 MiB for the first one that is too many.
         constexpr std::size_t small = small_regions * region_size;
-        madvise(base_ + small, size - small, MADV_HUGEPAGE); // advice: it may fail
+        madvise(base_, small, MADV_NOHUGEPAGE); // advice: it may fail
+        madvise(base_ + small, size - small, MADV_HUGEPAGE);
         return;
     }
     throw std::bad_alloc{};

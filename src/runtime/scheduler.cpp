@@ -19,7 +19,7 @@ thread_local thread_state* here = nullptr;
 constexpr unsigned outside_every = 61;
 constexpr unsigned timers_every = 8;
 constexpr unsigned pending_every =
-    64; // timers that nobody has looked the time up for yet: most are soon cancelled
+    64;                         // timers that nobody has looked the time up for yet: most are soon cancelled
 constexpr unsigned several = 2; // runs between two looks of a worker that has nothing left to do
 constexpr unsigned transfers_before_yield = 4096;
 constexpr std::size_t worth_a_wake = 256; // ready ones that nobody looks after
@@ -226,12 +226,18 @@ process* runtime_core::steal(thread_state& t) {
 // Returns memory of processes that have ended, a piece at a time; in between it looks at everything else, which waits for
 // up to a millisecond.
 void runtime_core::tidy(thread_state& t) noexcept {
-    if (now() < t.tidies_at) return;
-    const bool more_cells = the_cells.tidy();
-    const bool more = pool_tidy() || more_cells;
-    constexpr std::int64_t between_regions = 1'000'000;
-    constexpr std::int64_t between_looks = 10'000'000;
-    t.tidies_at = now() + (more ? between_regions : between_looks);
+    constexpr std::int64_t between_pieces = 1'000'000;
+    constexpr std::int64_t between_looks_at_cells = 10'000'000;
+    // What is busy now and then must not lose its blocks each time, nor get up for that.
+    constexpr std::int64_t between_looks_at_blocks = 100'000'000;
+    if (now() >= t.tidies_cells_at) {
+        const bool more = the_cells.tidy();
+        t.tidies_cells_at = now() + (more ? between_pieces : between_looks_at_cells);
+    }
+    if (now() >= t.tidies_blocks_at) {
+        const bool more = pool_tidy();
+        t.tidies_blocks_at = now() + (more ? between_pieces : between_looks_at_blocks);
+    }
 }
 
 void runtime_core::sleep(thread_state& t) {
@@ -244,7 +250,8 @@ void runtime_core::sleep(thread_state& t) {
         if (!w.queue.looks_empty()) return;
     }
     w.sends.submit(); // before the queue is looked at: one that could not be sent makes its process ready
-    const bool untidy = the_cells.untidy() || pool_untidy();
+    const bool untidy_cells = the_cells.untidy();
+    const bool untidy_blocks = pool_untidy();
     {
         // From here on the monitor does not relieve this thread: it runs no process.
         spin_guard g{w.driver_lock};
@@ -263,7 +270,8 @@ void runtime_core::sleep(thread_state& t) {
         !threads_may_end_.load(std::memory_order_acquire)) {
         const std::int64_t time = now();
         std::int64_t until = w.timers.sleep(time);
-        if (untidy) until = std::min(until, t.tidies_at);
+        if (untidy_cells) until = std::min(until, t.tidies_cells_at);
+        if (untidy_blocks) until = std::min(until, t.tidies_blocks_at);
         timeout = until == timer_wheel::never ? -1 : std::max<std::int64_t>(0, until - time);
     }
     w.poll.poll(timeout);
@@ -271,7 +279,8 @@ void runtime_core::sleep(thread_state& t) {
     if (!(idle_.fetch_and(~bit, std::memory_order_seq_cst) & bit)) t.searching = true; // chosen by notify_one
     monitor_->somebody_woke();
     if (w.timers.next_event() != timer_wheel::never) w.timers.expire(now());
-    if (untidy && !t.searching && w.queue.looks_empty() && shared_.looks_empty()) tidy(t);
+    if ((untidy_cells || untidy_blocks) && !t.searching && w.queue.looks_empty() && shared_.looks_empty())
+        tidy(t);
 }
 
 // ---- running a process

@@ -38,7 +38,9 @@ struct thread_state {
         ~0U; // it looks at everything in its first round: the one before it may have been stuck for long
     unsigned slept_at = 0; // the tick when there was nothing left to do last
     unsigned lifo_streak = 0;
-    std::int64_t tidies_at = 0; // when it may give memory back next, should it have nothing else to do
+    // When it may give memory back next, should it have nothing else to do: cells, and blocks of the pool.
+    std::int64_t tidies_cells_at = 0;
+    std::int64_t tidies_blocks_at = 0;
     std::uint64_t random = 0x9E3779B97F4A7C15ULL;
 
     const void* run_frame = nullptr; // while it runs a process: the frame below which that one's own code is

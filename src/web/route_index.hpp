@@ -22,9 +22,10 @@ namespace genever::web::detail {
 ///
 /// A parameter is one non-empty run up to the next `/`; a wildcard is the whole rest, its leading `/` included.
 ///
-/// A segment of the path is a step, and a step takes one cache line, whatever the number of routes: the literal children
-/// of a node are a hash table of nodes, so that where the segment's hash points, there is the child itself, with the words
-/// to compare the segment with. A parameter's child is looked at only where no literal one is there or leads on. Each node
+/// A segment of the path is a step, and a literal one of up to 16 bytes takes one cache line as a rule, whatever the number of routes:
+/// the literal children of a node are a hash table of nodes, so that where the segment's hash points, there is the child itself, with
+/// the words to compare the segment with. A parameter's child is looked at only where no literal one is there or leads on;
+/// those with text in front (`/v:major`) are tried one after the other, so a place with hundreds of them is slow. Each node
 /// is the end of exactly one way from the root, so a lookup visits a node at most once, whatever it has to take back, and
 /// finds the way back in the tree instead of remembering it.
 class route_index {

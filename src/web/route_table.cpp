@@ -77,19 +77,21 @@ route_table::route_table(const router_state& state, const std::vector<step_ptr>&
     return finish(std::move(chain));
 }
 
-// The usual case: a plain path that the method's own tree has.
+// The usual case: a plain path that the method's own tree has. Nothing is made for a request before it is admitted.
 task<> route_table::handle(http::exchange& x) const {
     const http::request& request = x.request;
-    owned_context c = make_context(x);
     if (!has_escapes(request.path)) [[likely]] {
-        if (const auto number = indexes_[index(request.method)].find(request.path, c->params_)) [[likely]] {
+        path_params params;
+        if (const auto number = indexes_[index(request.method)].find(request.path, params)) [[likely]] {
             const route& r = routes_[*number];
             if (!x.admit(*r.admission)) return {};
+            owned_context c = make_context(x);
             c->route_ = &r;
+            c->params_ = params;
             return run(std::move(c));
         }
     }
-    return handle_rare(std::move(c));
+    return handle_rare(x);
 }
 
 route_table::owned_context route_table::make_context(http::exchange& x) {
@@ -98,11 +100,11 @@ route_table::owned_context route_table::make_context(http::exchange& x) {
 
 task<> route_table::finish(begun_chain chain) { co_await std::move(chain.rest); }
 
-task<> route_table::handle_rare(owned_context c) const {
-    http::exchange& x = c->exchange();
+task<> route_table::handle_rare(http::exchange& x) const {
     http::traffic_class* own = class_of(x.request);
     const bool admitted = own ? x.admit(*own) : x.admit();
     if (!admitted) return {};
+    owned_context c = make_context(x);
     c->route_ = choose(*c);
     return run(std::move(c));
 }

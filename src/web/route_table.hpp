@@ -47,7 +47,7 @@ private:
     static owned_context make_context(http::exchange& x);
     static task<> run(owned_context c);
     static task<> finish(begun_chain chain);
-    task<> handle_rare(owned_context c) const;
+    task<> handle_rare(http::exchange& x) const;
     http::traffic_class* class_of(const http::request& request) const;
     const route* choose(context& c) const;
     const route* find(http::method m, std::string_view path, path_params& params) const noexcept;

@@ -64,7 +64,11 @@ public:
     }
     /// False when the key is not there.
     bool erase(const Key& k) noexcept {
-        if (more_) return more_->erase(k);
+        if (more_) {
+            const bool there = more_->erase(k);
+            if (more_->entries.empty()) more_.reset();
+            return there;
+        }
         if (!has_one_ || !(one_.first == k)) return false;
         one_ = {};
         has_one_ = false;

@@ -15,7 +15,7 @@ void* pool_allocate(std::size_t size);
 void pool_free(void* block, std::size_t size) noexcept;
 
 /// For a thread that has nothing else to do: hands the larger free blocks that it keeps over to the others, and returns memory
-/// that only held such blocks to the system, a few hundred KiB at most. True: there may be more.
+/// that has held none in use since it was called last to the system, half a MiB at most. True: there may be more.
 bool pool_tidy() noexcept;
 /// Whether `pool_tidy` has something to do. A hint.
 bool pool_untidy() noexcept;
