@@ -86,16 +86,21 @@ task<> until_over(std::shared_ptr<outcome> o) {
     while (!o->over) co_await sleep_for(1ms);
 }
 
+/// Has another process nudge the one that answers, as a rule before the worker sends.
+task<> answer_and_nudge(std::shared_ptr<outcome> o) {
+    spawn(answer, o);
+    spawn([o]() -> task<> {
+        o->wire.io.nudge();
+        co_return;
+    });
+    co_await until_over(o);
+}
+
 /// Opens the workers' rings, for which a first send is not posted.
 task<> warm_up() {
     for (int i = 0; i < 20; ++i) {
         auto o = std::make_shared<outcome>();
-        spawn(answer, o);
-        spawn([o]() -> task<> {
-            o->wire.io.nudge();
-            co_return;
-        });
-        co_await until_over(o);
+        co_await answer_and_nudge(o);
         if (o->posted) break;
     }
 }
@@ -181,12 +186,7 @@ TEST_F(PostedSend, ThatIsSettledBeforeIsTheProcesssAgain) {
         int taken_back = 0;
         for (int i = 0; i < 200; ++i) {
             auto o = std::make_shared<outcome>();
-            spawn(answer, o);
-            spawn([o]() -> task<> {
-                o->wire.io.nudge();
-                co_return;
-            });
-            co_await until_over(o);
+            co_await answer_and_nudge(o);
             EXPECT_EQ(o->wait, io_result::closed);
             // At times the worker has looked at its descriptors in between.
             EXPECT_TRUE(o->sent == 0 || o->sent == o->bytes.size());

@@ -5,10 +5,10 @@
 //       ▲               │ settle: taken back                                            settle │
 //       └───────────────┴──────────────────────────────────────────────────────────────────────┘
 //
-// The worker's thread posts and submits, and the monitor submits for it where that is stuck; a process that was woken by something else than its descriptor (a deadline, a nudge, a
-// kill) may settle on any thread. All is under the lock, also the system's call: whoever takes back knows that the bytes are not
-// looked at any more. A thread that has been relieved of its worker posts no more; what it was posting in that very moment it
-// submits itself, when it leaves the worker's loop.
+// The worker's thread posts and submits, and the monitor submits for it where that is stuck. A process that was woken by
+// something else than its descriptor (a deadline, a nudge, a kill) may settle on any thread. All is under the lock, also the
+// system's call: whoever takes back knows that the bytes are not looked at any more. A thread that has been relieved of its
+// worker posts no more; what it was posting in that very moment it submits itself, when it leaves the worker's loop.
 #pragma once
 
 #include "send_ring.hpp"

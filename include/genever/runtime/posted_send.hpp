@@ -21,21 +21,23 @@ class send_batch;
 ///     co_await io.readable();
 ///     sent = posted.settle();                    // the rest is yours to send: it is not to be posted again
 ///
-/// Where less than all could be sent, the wait for reading is ended as by `nudge`. (A rest that was posted again would end the next wait
-/// at once, for as long as the peer does not read.) The bytes must stay as they are, and
-/// the handle open, until `settle` or the destructor. Used by one process.
+/// Where less than all could be sent, the wait for reading is ended as by `nudge`. (A rest that was posted again would end
+/// the next wait at once, for as long as the peer does not read.) The bytes must stay as they are, and the handle open, until
+/// `settle` or the destructor. Used by one process.
 class posted_send {
 public:
     posted_send() noexcept = default;
     posted_send(const posted_send&) = delete;
     ~posted_send() { settle(); }
 
-    /// Posts `bytes`. `now`: the time, as far as the caller knows it. False, and nothing has happened: something is posted already; the system has no io_uring, or
-    /// forbids it (`runtime_options::io_uring`); nothing else waits for the worker, which could not collect anything; or its
+    /// Posts `bytes`. `now`: the time, as far as the caller knows it. False, and nothing has happened: something is posted
+    /// already; the system has no io_uring, or forbids it, or the runtime does not use it (`runtime_options::io_uring`), or
+    /// this was the first try on its worker; nothing else waits for the worker, which could not collect anything; or its
     /// processes take so long these days that the answer of one would wait for the next one's.
     ///
-    /// What is posted leaves with the sixteenth, with one that is posted 0.1 ms later or more, or when the worker looks at its descriptors: after
-    /// the process that runs by then, two milliseconds or so at most; where that one is stuck, after two to four.
+    /// What is posted leaves with the sixteenth, with one that is posted more than 0.1 ms later, or when the worker looks at
+    /// its descriptors: two milliseconds or so later at most, and after the process that runs then; where that one is stuck,
+    /// after two to four.
     bool post(const io_handle& to, std::string_view bytes, time_point now) noexcept;
     /// Whether something has been posted since the last `settle`.
     explicit operator bool() const noexcept { return batch_ != nullptr; }
