@@ -329,6 +329,10 @@ class Connections(ServiceTest):
                 self.assertEqual(connection.read().status, 200)
             self.assertEqual(connection.rest(), b"")
 
+
+class Surge(ServiceTest):
+    """With a service of its own: one that was overloaded is strict for a moment, also with who comes next."""
+
     def test_five_hundred_connections_at_once(self):
         connections = [Connection(self.service.port) for _ in range(500)]
         try:
