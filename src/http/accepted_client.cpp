@@ -7,10 +7,21 @@
 namespace genever::http {
 
 accepted_client::~accepted_client() {
-    if (state_ == state::waits)
-        drop_wait();
-    else
-        drop_serving();
+    switch (state_) {
+    case state::accepted: socket_.~unique_fd(); break;
+    case state::waits: drop_wait(); break;
+    case state::fresh:
+    case state::asks:
+    case state::late: drop_serving(); break;
+    }
+}
+
+void accepted_client::open() {
+    net::unique_fd socket = std::move(socket_);
+    socket_.~unique_fd();
+    serving_ = nullptr;
+    state_ = state::fresh;
+    member.stream() = net::tcp_stream{std::move(socket)};
 }
 
 task<after_serving> accepted_client::serve() {

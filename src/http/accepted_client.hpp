@@ -1,8 +1,8 @@
 // A client as long as it is connected. What serves its requests (`connection`) comes and goes; in its place is the wait of a
 // client that is idle.
 //
-//      fresh ──(served, no request for a while)──▶ waits ──bytes, drain──▶ asks ──(the same)──▶ waits
-//                                                    └─────too long──────▶ late ──▶ end
+//      accepted ──open──▶ fresh ──(served, no request for a while)──▶ waits ──bytes, drain──▶ asks ──(the same)──▶ waits
+//                                                                       └─────too long──────▶ late ──▶ end
 //
 // There may be as many clients that wait as there are clients, and few that do anything else. So nothing lies here but what those
 // need: the wait, too, which in the frame of the client's process would make that too large for the process's cell.
@@ -50,7 +50,7 @@ struct accepted_client : detail::pooled {
     accepted_client& operator=(const accepted_client&) = delete;
 
     /// In its process, before anything else. Throws std::system_error when the system refuses.
-    void open() { member.stream() = net::tcp_stream{std::move(socket_)}; }
+    void open();
     server_state& server() const noexcept { return member.server(); }
     /// Whether this is one of the last connections, which are for critical requests, as long as there are no others.
     bool in_reserve() const noexcept {
@@ -62,7 +62,7 @@ struct accepted_client : detail::pooled {
         return in_reserve() ? std::min(usual, reserve_patience) : usual;
     }
     /// It has never been idle.
-    bool is_new() const noexcept { return state_ == state::fresh; }
+    bool is_new() const noexcept { return state_ <= state::fresh; }
 
     /// Serves it as long as it asks, or, where it was idle for too long, ends the connection.
     task<after_serving> serve();
@@ -94,22 +94,22 @@ struct accepted_client : detail::pooled {
     const net::endpoint peer;
 
 private:
-    enum class state : std::uint8_t { fresh, waits, asks, late };
+    enum class state : std::uint8_t { accepted, fresh, waits, asks, late };
 
     void begin_wait() noexcept;
     void end_wait() noexcept;
     void drop_wait() noexcept;
     void drop_serving() noexcept;
 
-    net::unique_fd socket_; // until it is opened
-    state state_ = state::fresh;
+    state state_ = state::accepted;
     bool in_drain_ = false; // it waits, and the server had begun to drain before
     union {
-        connection* serving_ = nullptr; // owned; null: it has not asked yet
-        io_handle::wait_awaiter wait_;  // while it waits
+        net::unique_fd socket_;        // when it is accepted
+        connection* serving_;          // otherwise; owned; null: it has not asked yet
+        io_handle::wait_awaiter wait_; // while it waits
     };
 };
-static_assert(sizeof(accepted_client) <= 192);
+static_assert(sizeof(accepted_client) <= 160); // a size of the pool's
 
 /// The client's process: waits for it with next to no memory, and serves it while it asks.
 task<> serve_client(std::unique_ptr<accepted_client> client);

@@ -171,6 +171,7 @@ task<connection::after> connection::serve() {
                 until = server_.idle_until();
                 last_look = time >= until;
             }
+            if (in_.empty()) in_.release(); // others use it meanwhile, while it lies in the caches
             // One wait for all three: each place that waits takes its room in the frame.
             const io_result r = co_await stream_.io().readable(until);
             settle();

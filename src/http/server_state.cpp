@@ -34,24 +34,29 @@ server_state::enter(const std::shared_ptr<server_state>& server, client_key clie
         connection_limits& limits = server->admission.connections;
         verdict = limits.enter(client);
         server->admission.connections_are(limits.count());
+        if (limits.count() != 0 && !server->self_) server->self_ = server;
     }
     if (verdict == too_many || verdict == too_many_of_client) {
         const refusal why = verdict == too_many ? refusal::connections : refusal::client_connections;
         server->admission.count(why);
         return std::unexpected(why);
     }
-    return presence{server, client, verdict == admitted_in_reserve};
+    return presence{*server, client, verdict == admitted_in_reserve};
 }
 
 server_state::presence::~presence() {
     if (!server_) return;
     pid tell;
+    std::shared_ptr<server_state> last; // goes after the lock
     {
         spin_guard g{server_->lock_};
         connection_limits& limits = server_->admission.connections;
         limits.leave(client_, in_reserve_);
         server_->admission.connections_are(limits.count());
-        if (limits.count() == 0) tell = server_->waits_for_drain_;
+        if (limits.count() == 0) {
+            tell = server_->waits_for_drain_;
+            last = std::move(server_->self_);
+        }
     }
     if (tell) send(tell, drained{});
 }

@@ -39,24 +39,25 @@ struct server_state {
 
     /// One connection, from the moment at which it was accepted: counted until this is destroyed. It is made before
     /// the connection's process and moved into it, so a drain waits for a connection whose process has not taken its
-    /// first step, and however the process ends the count is right.
+    /// first step, and however the process ends the count is right. While there is one, the server's state is there.
     class presence {
     public:
-        presence(presence&& o) noexcept = default;
+        presence(presence&& o) noexcept
+            : server_(std::exchange(o.server_, nullptr)), client_(o.client_), in_reserve_(o.in_reserve_) {}
         presence& operator=(presence&&) = delete;
         ~presence();
 
-        const std::shared_ptr<server_state>& server() const noexcept { return server_; }
+        server_state& server() const noexcept { return *server_; }
         client_key client() const noexcept { return client_; }
         /// It is one of those that are kept for critical requests.
         bool in_reserve() const noexcept { return in_reserve_; }
 
     private:
         friend struct server_state;
-        presence(std::shared_ptr<server_state> server, client_key client, bool in_reserve) noexcept
-            : server_(std::move(server)), client_(client), in_reserve_(in_reserve) {}
+        presence(server_state& server, client_key client, bool in_reserve) noexcept
+            : server_(&server), client_(client), in_reserve_(in_reserve) {}
 
-        std::shared_ptr<server_state> server_; // null: moved from
+        server_state* server_; // null: moved from
         client_key client_;
         bool in_reserve_;
     };
@@ -74,7 +75,7 @@ struct server_state {
         member(const member&) = delete;
         member& operator=(const member&) = delete;
 
-        server_state& server() const noexcept { return *counted_.server(); }
+        server_state& server() const noexcept { return counted_.server(); }
         /// It begins to wait for its client: a drain that begins meanwhile ends that with a nudge. True: the server had
         /// begun to drain before, and there will be no nudge.
         bool begin_wait() noexcept;
@@ -121,6 +122,7 @@ struct server_state {
 
 private:
     detail::spinlock lock_;
+    std::shared_ptr<server_state> self_; // while there are connections
     member* first_ = nullptr;
     pid waits_for_drain_;
     std::atomic<duration::rep> idle_until_{0};

@@ -122,7 +122,7 @@ std::vector<std::string> ancestors_from(pid p) {
             lives = block->generation == p.generation() &&
                     block->state.load(std::memory_order_relaxed) != run_state::dead;
             if (lives && block->extras) {
-                label = block->extras->label;
+                label = block->extras->label.view();
                 if (const rare_extras* rare = existing_rare(*block)) names = rare->names;
                 parent = block->extras->parent;
             }
@@ -204,7 +204,7 @@ void report_crash(std::string_view what, exit_reason reason) noexcept {
             spin_guard g{p->lock};
             x = p->extras; // its own: nobody else ends it
             if (x) {
-                r.label = x->label;
+                r.label = x->label.view();
                 if (x->rare) r.names = x->rare->names;
             }
         }

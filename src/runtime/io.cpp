@@ -18,11 +18,11 @@ io_handle::io_handle(int fd, io_file file) {
         {
             spin_guard g{s->lock};
             ++s->generation;
-            s->in_use = true;
-            s->read_edge = s->write_edge = s->read_closed = s->write_closed = s->shut = s->nudged = false;
+            s->read_edge = s->write_edge = s->read_closed = s->write_closed = s->shut = s->nudged =
+                s->stamped = false;
             s->shared_file = file == io_file::shared;
-            s->reader = s->writer = s->on_hangup = {};
-            s->stamped = false;
+            s->reader = s->writer = {};
+            s->on_hangup = nullptr;
             s->readable_at.store(0, std::memory_order_relaxed);
             s->fd = fd;
         }
@@ -33,7 +33,7 @@ io_handle::io_handle(int fd, io_file file) {
         if (s) {
             {
                 spin_guard g{s->lock};
-                s->in_use = false;
+                s->fd = -1;
             }
             give_io_slot(s);
         }
@@ -45,12 +45,13 @@ io_handle::~io_handle() {
     if (!slot_) return;
     shut();
     int fd;
+    bool shared_file;
     {
         spin_guard g{slot_->lock};
-        slot_->in_use = false;
+        shared_file = slot_->shared_file;
         fd = std::exchange(slot_->fd, -1);
     }
-    if (slot_->shared_file) slot_->home->take_out(fd);
+    if (shared_file) slot_->home->take_out(fd);
     ::close(fd); // takes it out of the poller, too, where nobody else holds this open file
     slot_->home->removed();
     give_io_slot(slot_);
@@ -93,24 +94,21 @@ time_point io_handle::readable_since() const noexcept {
     return time_point{duration{slot_->readable_at.load(std::memory_order_relaxed)}};
 }
 
-void io_handle::call_off_on_hangup(wait_ticket process_and_use, std::uint64_t scope_number,
-                                   bool half_close_too) noexcept {
+void io_handle::call_off_on_hangup(hangup_watch& w) noexcept {
     {
         spin_guard g{slot_->lock};
-        slot_->half_close_is_none = !half_close_too;
-        if (!is_gone(*slot_)) {
-            slot_->on_hangup = process_and_use;
-            slot_->on_hangup_scope = scope_number;
+        w.gone = slot_->is_gone(w);
+        if (!w.gone) {
+            slot_->on_hangup = &w;
             return;
         }
     }
-    interrupt(process_and_use, scope_number);
+    interrupt(w.who.process_and_use, w.who.scope_number);
 }
 
-bool io_handle::keep_on_hangup() noexcept {
+void io_handle::keep_on_hangup() noexcept {
     spin_guard g{slot_->lock};
-    slot_->on_hangup = {};
-    return is_gone(*slot_);
+    slot_->on_hangup = nullptr;
 }
 
 bool io_handle::hung_up() const noexcept {
@@ -125,7 +123,7 @@ io_handle::wait_awaiter::~wait_awaiter() {
     // for himself.
     if (parked) leave();
     spin_guard g{slot_->lock};
-    (write_ ? slot_->write_edge : slot_->read_edge) = true;
+    slot_->note_edge(write_);
     if (!write_ && nudged()) slot_->nudged = true;
 }
 
@@ -150,18 +148,20 @@ bool io_handle::wait_awaiter::await_ready() noexcept {
 
 // Under the slot's lock: whether the wait is over already.
 bool io_handle::wait_awaiter::look() noexcept {
-    bool& edge = write_ ? slot_->write_edge : slot_->read_edge;
-    if (slot_->shut || (!write_ && std::exchange(slot_->nudged, false))) {
+    io_slot& s = *slot_;
+    if (s.shut || (!write_ && s.nudged)) {
+        if (!write_) s.nudged = false;
         result_ = io_result::closed;
         over_ = true;
         return true;
     }
-    if (edge || (write_ ? slot_->write_closed : slot_->read_closed)) {
-        edge = false;
-        over_ = true;
-        return true;
-    }
-    return false;
+    if (write_ ? !s.write_edge && !s.write_closed : !s.read_edge && !s.read_closed) return false;
+    if (write_)
+        s.write_edge = false;
+    else
+        s.read_edge = false;
+    over_ = true;
+    return true;
 }
 
 void io_handle::wait_awaiter::suspend(process& p, std::coroutine_handle<> h) noexcept {
@@ -175,7 +175,8 @@ void io_handle::wait_awaiter::suspend(process& p, std::coroutine_handle<> h) noe
         (write_ ? slot_->writer : slot_->reader) = timer_.ticket;
         if (!write_) slot_->stamped = false;
     }
-    if (deadline_ != time_point::max()) arm(timer_, deadline_);
+    const time_point deadline{duration{timer_.deadline}};
+    if (deadline != time_point::max()) arm(timer_, deadline);
 }
 
 io_result io_handle::wait_awaiter::await_resume() noexcept {

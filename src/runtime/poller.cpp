@@ -46,10 +46,10 @@ io_slot& slot_of(std::uint64_t key) noexcept {
 void deliver_edge(io_slot& s, std::uint16_t use, bool write, wait_ticket waiting) noexcept {
     while (!wake(waiting)) {
         spin_guard g{s.lock};
-        if (!s.in_use || s.generation != use) return;
+        if (s.fd < 0 || s.generation != use) return;
         waiting = std::exchange(write ? s.writer : s.reader, {});
         if (!waiting.p) {
-            (write ? s.write_edge : s.read_edge) = true;
+            s.note_edge(write);
             return;
         }
     }
@@ -125,8 +125,6 @@ int wait_for_events(int epoll, epoll_event* events, int most, std::int64_t timeo
 
 } // namespace
 
-bool is_gone(const io_slot& s) noexcept { return s.write_closed || (s.read_closed && !s.half_close_is_none); }
-
 bool poller::poll(std::int64_t timeout) noexcept {
     bool interrupted = false;
     epoll_event events[128];
@@ -141,15 +139,15 @@ bool poller::poll(std::int64_t timeout) noexcept {
         const std::uint32_t what = events[i].events;
         wait_ticket reader;
         wait_ticket writer;
-        wait_ticket gone;
-        std::uint64_t scope = 0;
+        hangup_watch::call gone;
         {
             spin_guard g{s.lock};
-            if (!s.in_use || key_of(s) != events[i].data.u64) continue;
+            if (s.fd < 0 || key_of(s) != events[i].data.u64) continue;
             if (what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s.read_closed = true;
             if (what & (EPOLLHUP | EPOLLERR)) s.write_closed = true;
             if (what & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-                if (!std::exchange(s.stamped, true)) s.readable_at.store(time, std::memory_order_relaxed);
+                if (!s.stamped) s.readable_at.store(time, std::memory_order_relaxed);
+                s.stamped = true;
                 s.read_edge = s.reader.p == nullptr;
                 reader = std::exchange(s.reader, {});
             }
@@ -157,12 +155,12 @@ bool poller::poll(std::int64_t timeout) noexcept {
                 s.write_edge = s.writer.p == nullptr;
                 writer = std::exchange(s.writer, {});
             }
-            if (s.on_hangup.p && is_gone(s)) {
-                gone = std::exchange(s.on_hangup, {});
-                scope = s.on_hangup_scope;
+            if (s.on_hangup && s.is_gone(*s.on_hangup)) {
+                gone = s.on_hangup->who;
+                std::exchange(s.on_hangup, nullptr)->gone = true;
             }
         }
-        if (gone.p) detail::interrupt(gone, scope);
+        if (gone.process_and_use.p) detail::interrupt(gone.process_and_use, gone.scope_number);
         const auto use = static_cast<std::uint16_t>(events[i].data.u64 >> address_bits);
         if (reader.p) deliver_edge(s, use, false, reader);
         if (writer.p) deliver_edge(s, use, true, writer);

@@ -3,40 +3,49 @@
 
 #include <genever/base/spinlock.hpp>
 #include <genever/runtime/detail/process.hpp>
+#include <genever/runtime/io.hpp>
 
 #include <atomic>
 #include <cstdint>
 
 namespace genever::detail {
 
-/// A registered descriptor. Slots are never given back to the system: an event that was fetched before the slot
-/// was freed finds another generation and is dropped. (16 bits suffice: a fetched event is a few microseconds old.)
+/// A registered descriptor, in one cache line: there are as many as connections. Slots are never given back to the system: an
+/// event that was fetched before the slot was freed finds another generation and is dropped. (16 bits suffice: a fetched event is
+/// a few microseconds old.)
 struct io_slot {
     spinlock lock;
-    bool in_use = false;
-    bool read_edge = false; // an edge came and nobody has waited for it yet
-    bool write_edge = false;
-    bool read_closed = false;  // sticky: the peer sends no more, no further edge needs to come
-    bool write_closed = false; // sticky: the connection is broken
-    bool shut = false;
-    bool shared_file = false;     // others hold its open file: closing it does not take it out of the poller
-    bool nudged = false;          // for the next wait for reading, once
+    // Under it.
+    bool read_edge : 1 = false; // an edge came and nobody has waited for it yet
+    bool write_edge : 1 = false;
+    bool read_closed : 1 = false;  // sticky: the peer sends no more, no further edge needs to come
+    bool write_closed : 1 = false; // sticky: the connection is broken
+    bool shut : 1 = false;
+    bool shared_file : 1 = false; // others hold its open file: closing it does not take it out of the poller
+    bool nudged : 1 = false;      // for the next wait for reading, once
+    bool stamped : 1 = false;     // readable_at belongs to the time since the last wait for reading began
     std::uint16_t generation = 0; // of its use
-    int fd = -1;
+    int fd = -1;                  // none: it is not in use
     wait_ticket reader;
     wait_ticket writer;
-    wait_ticket
-        on_hangup; // whose scope is called off when the peer is gone (its token: the process's generation)
-    std::uint64_t on_hangup_scope = 0;
-    bool half_close_is_none = false; // a peer that only sends no more is not gone
-    bool stamped = false;            // readable_at belongs to the time since the last wait for reading began
+    hangup_watch* on_hangup = nullptr;        // its owner's, who takes it away again
     std::atomic<std::int64_t> readable_at{0}; // when the first edge for reading in that time was fetched
     union {
         class poller* home = nullptr; // while it is in use
         io_slot* next_free;           // while it is not
     };
+
+    void note_edge(bool write) noexcept {
+        if (write)
+            write_edge = true;
+        else
+            read_edge = true;
+    }
+    bool is_gone(const hangup_watch& w) const noexcept {
+        return write_closed || (read_closed && w.half_close_too);
+    }
 };
-static_assert(sizeof(io_slot) <= 96); // a size of the pool's
+static_assert(sizeof(io_slot) <= 64);
 
 /// Wakes who waits for one direction of `s`, whose ticket the caller has just taken from it. An edge that found a wait
 /// which had ended already (its deadline, a kill) is remembered for the next one, or wakes that if it is there by now.
@@ -45,9 +54,6 @@ void deliver_edge(io_slot& s, std::uint16_t use, bool write, wait_ticket waiting
 
 /// Ends the slot's wait for reading, or the next one, with `closed`, once.
 void nudge(io_slot& s) noexcept;
-
-/// Under the slot's lock: whether the peer is gone, for those who wait for that.
-bool is_gone(const io_slot& s) noexcept;
 
 io_slot* take_io_slot();
 void give_io_slot(io_slot* s) noexcept;

@@ -376,7 +376,7 @@ pid process_birth::start(task<> root, const spawn_options* options) {
         x.born_at = born_at;
         if (parent) x.parent = pid_of(*parent);
         x.born_linked = options->link && options->link == x.parent;
-        x.label = options->label;
+        x.label = shared_label::for_one_more(options->label);
         x.quiet = options->quiet;
         if (options->trap_exit) p.trap_exit = true;
         if (options->watcher) rare_extras_of(p).watchers.insert(options->monitor.value, options->watcher);
@@ -454,14 +454,14 @@ void runtime_core::finish(process& p, exit_reason reason, bool report_it) noexce
     // its block may soon be another one's.
     this_thread()->running.store(nullptr, std::memory_order_relaxed);
     if (report_it && reason == exit_kind::error && !(x && x->quiet)) {
-        report_crash(reason, x ? std::string_view{x->label} : std::string_view{}, [&] {
+        report_crash(reason, x ? x->label.view() : std::string_view{}, [&] {
             crash_report r;
             r.pid = id;
             r.names = names;
             r.reason = reason;
             r.mailbox_length = p.arrived - p.consumed.load(std::memory_order_relaxed);
             if (x) {
-                r.label = x->label;
+                r.label = x->label.str();
                 complete(r, *x, now());
             }
             return r;
@@ -525,9 +525,9 @@ bool detail::is_orphan(pid id) noexcept {
 
 void set_label(std::string_view label) {
     process& p = require_process("set_label");
-    std::string text{label};
+    shared_label text{label};
     spin_guard g{p.lock};
-    extras_of(p).label.swap(text);
+    std::swap(extras_of(p).label, text);
 }
 
 } // namespace genever

@@ -40,7 +40,8 @@ bool runs(const process& p) noexcept {
 
 std::size_t bytes_of(const process_extras& x) noexcept {
     constexpr std::size_t entry = 2 * sizeof(std::uint64_t);
-    std::size_t n = sizeof x + x.label.capacity() + x.links.size() * entry;
+    // One link, and a label that others have as well, lie in what is counted.
+    std::size_t n = sizeof x + (x.links.size() > 1 ? x.links.size() * sizeof(pid) : 0);
     if (!x.rare) return n;
     const rare_extras& r = *x.rare;
     n += sizeof r + (r.watchers.size() + r.monitoring.size()) * entry;
@@ -65,7 +66,7 @@ process_info look_at(const process& p) {
     i.reductions = p.operations;
     i.memory = cell_size;
     if (const process_extras* x = p.extras) {
-        i.label = x->label;
+        i.label = x->label.view();
         i.quiet = x->quiet;
         i.memory += bytes_of(*x);
         for (const auto& [other, nothing] : x->links) i.links.push_back(other);

@@ -52,6 +52,32 @@ TEST(ProcessInfo, TellsWhereAProcessWaits) {
         10);
 }
 
+TEST(ProcessInfo, ALabelIsThatProcesssAloneThoughOthersStartedWithTheSame) {
+    runtime rt;
+    rt.run([]() -> task<> {
+        const auto start = [](std::string label, bool renames) {
+            return spawn(spawn_options{.label = std::move(label)}, [renames]() -> task<> {
+                if (renames) set_label("fork");
+                co_await receive([](int) {});
+            });
+        };
+        const pid first = start("spoon", false);
+        const pid second = start("spoon", true);
+        const pid third = start("knife", false);
+        const pid fourth = start("", true);
+        const pid fifth = start("", false);
+        const auto fork = [](pid p) { return info(p)->label == "fork"; };
+        while (!fork(second) || !fork(fourth)) co_await sleep_for(1ms);
+        EXPECT_EQ(info(first)->label, "spoon");
+        EXPECT_EQ(info(third)->label, "knife");
+        EXPECT_EQ(info(fifth)->label, "");
+        send(second, 1);
+        while (is_alive(second)) co_await sleep_for(1ms);
+        EXPECT_EQ(info(first)->label, "spoon");
+        for (const pid p : {first, third, fourth, fifth}) send(p, 1);
+    });
+}
+
 TEST(ProcessInfo, TellsWhatAProcessIs) {
     under_seeds([](simulation& sim) {
         sim.run([]() -> task<> {

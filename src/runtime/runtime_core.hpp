@@ -16,6 +16,7 @@
 #include "poller.hpp"
 #include "run_queue.hpp"
 #include "send_batch.hpp"
+#include "shared_label.hpp"
 #include "thread_state.hpp"
 #include "timer_wheel.hpp"
 #include "worker_threads.hpp"
@@ -62,12 +63,11 @@ struct rare_extras : pooled {
     std::unique_ptr<alias_table> aliases;     // made when first needed
 };
 
-/// What only some processes have: thousands of connections do, so what they need fills two cache lines. Under the process's lock,
-/// except where noted.
+/// What only some processes have: thousands of connections do, so it is small. Under the process's lock, except where noted.
 struct process_extras : pooled {
     struct nothing {};
     ordered_table<pid, nothing> links;
-    std::string label;
+    shared_label label;
     std::unique_ptr<rare_extras> rare; // made when first needed, and kept
     exit_reason kill_reason;
     // For a crash report. Set at birth, where there were spawn_options, and by the process itself.
@@ -76,12 +76,12 @@ struct process_extras : pooled {
     pid parent;
     const std::type_info* last_message = nullptr;
     struct scope* scopes = nullptr; // innermost first
-    std::uint64_t scopes_entered = 0;
+    std::uint32_t scopes_entered = 0;
     bool born_linked = false; // to the parent
     bool quiet = false;
     bool killed_by_link = false;
 };
-static_assert(sizeof(process_extras) <= 128);
+static_assert(sizeof(process_extras) <= 96); // a size of the pool's
 
 /// Under p's lock: p's extras, made when first needed.
 process_extras& extras_of(process& p);

@@ -28,7 +28,8 @@ namespace detail {
 class [[nodiscard("co_await it")]] for_peer_awaiter : scope {
 public:
     for_peer_awaiter(io_handle& io, gone_when gone, time_point deadline, task<> work) noexcept
-        : io_(io), work_(std::move(work)), deadline_(deadline), gone_(gone) {
+        : io_(io), work_(std::move(work)), deadline_(deadline) {
+        watch_.half_close_too = gone == gone_when::half_closed;
         destroy = [](scope& s) noexcept { static_cast<for_peer_awaiter&>(s).work_ = task<>{}; };
     }
     for_peer_awaiter(const for_peer_awaiter&) = delete;
@@ -48,7 +49,8 @@ public:
         timer_.scope_number = number;
         if (deadline_ != time_point::max()) arm(timer_, deadline_);
         frame_ = work_.start(p, h);
-        io_.call_off_on_hangup(me, number, gone_ == gone_when::half_closed);
+        watch_.who = {me, number};
+        io_.call_off_on_hangup(watch_);
     }
     std::expected<void, work_ended> await_resume() {
         if (!frame_) return {};
@@ -61,10 +63,10 @@ public:
 
 private:
     bool finish() noexcept {
-        const bool gone = io_.keep_on_hangup();
+        io_.keep_on_hangup();
         disarm(timer_);
         leave();
-        return gone;
+        return watch_.gone;
     }
 
     io_handle& io_;
@@ -72,7 +74,7 @@ private:
     time_point deadline_;
     std::coroutine_handle<> frame_;
     timer_node timer_;
-    gone_when gone_;
+    hangup_watch watch_;
 };
 
 } // namespace detail

@@ -12,7 +12,21 @@
 namespace genever {
 
 namespace detail {
+
 struct io_slot;
+
+/// Whose scope is to be called off when the peer is gone. Lies with him; under its handle's lock from `call_off_on_hangup` to
+/// `keep_on_hangup`.
+struct hangup_watch {
+    struct call {
+        wait_ticket process_and_use; // `interrupt`'s
+        std::uint64_t scope_number = 0;
+    };
+    call who;
+    bool half_close_too = true; // a peer that sends no more is gone
+    bool gone = false;          // he was, and it has been called off
+};
+
 } // namespace detail
 
 class posted_send;
@@ -63,17 +77,16 @@ public:
     time_point readable_since() const noexcept;
 
     // ---- for runtime/for_peer.hpp
-    /// Calls the scope off (as `interrupt` does) when the peer is gone, now or later; `half_close_too`: when he sends no more
-    /// he is. One scope at a time.
-    void call_off_on_hangup(detail::wait_ticket process_and_use, std::uint64_t scope_number,
-                            bool half_close_too) noexcept;
-    /// No longer. Whether the peer is gone.
-    bool keep_on_hangup() noexcept;
+    /// Calls the scope off (as `interrupt` does) when the peer is gone, now or later. One at a time.
+    void call_off_on_hangup(detail::hangup_watch& w) noexcept;
+    /// No longer: after the return nothing touches the watch.
+    void keep_on_hangup() noexcept;
 
     class [[nodiscard("co_await it")]] wait_awaiter {
     public:
-        wait_awaiter(detail::io_slot* s, bool write, time_point deadline) noexcept
-            : slot_(s), write_(write), deadline_(deadline) {}
+        wait_awaiter(detail::io_slot* s, bool write, time_point deadline) noexcept : slot_(s), write_(write) {
+            timer_.deadline = deadline.time_since_epoch().count(); // until it is armed
+        }
         wait_awaiter(const wait_awaiter&) = delete;
         ~wait_awaiter();
 
@@ -91,11 +104,12 @@ public:
         void suspend(detail::process& p, std::coroutine_handle<> h) noexcept;
 
         detail::io_slot* slot_;
+        // Its ticket is the wait's, armed or not; null: it does not wait.
+        [[no_unique_address]] detail::timer_node timer_;
+        // In the padding of that.
         bool write_;
         bool over_ = false; // found without waiting, and not gone on yet
         io_result result_ = io_result::ready;
-        time_point deadline_;
-        detail::timer_node timer_; // its ticket is the wait's, armed or not; null: it does not wait
     };
 
     /// Waits until reading may make progress, or the deadline. The handle must outlive the wait.
