@@ -105,15 +105,17 @@ char* take_block(std::size_t size) {
     return new_block(size);
 }
 
+/// False where it does not become one of those that the thread keeps.
+bool keep_block(char* block, std::size_t size) noexcept {
+    if (size != input_buffer::usual_size) return false;
+    block_cache& c = cache();
+    if (c.count + 1 >= block_cache::most) return false;
+    c.blocks[c.count++] = block;
+    return true;
+}
+
 void give_block(char* block, std::size_t size) noexcept {
-    if (size == input_buffer::usual_size) {
-        block_cache& c = cache();
-        if (c.count + 1 < block_cache::most) {
-            c.blocks[c.count++] = block;
-            return;
-        }
-    }
-    delete_block(block, size);
+    if (!keep_block(block, size)) delete_block(block, size);
 }
 
 } // namespace
@@ -139,6 +141,12 @@ std::span<char> input_buffer::room() {
         end_ = size;
     }
     return room_in_place();
+}
+
+void input_buffer::lend() noexcept {
+    if (!data_ || !empty() || !keep_block(data_, capacity_)) return;
+    data_ = nullptr;
+    capacity_ = begin_ = end_ = 0;
 }
 
 void input_buffer::release() noexcept {

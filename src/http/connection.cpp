@@ -171,7 +171,7 @@ task<connection::after> connection::serve() {
                 until = server_.idle_until();
                 last_look = time >= until;
             }
-            if (in_.empty()) in_.release(); // others use it meanwhile, while it lies in the caches
+            if (in_.empty()) in_.lend(); // others use it meanwhile, while it lies in the caches
             // One wait for all three: each place that waits takes its room in the frame.
             const io_result r = co_await stream_.io().readable(until);
             settle();
@@ -219,8 +219,9 @@ task<connection::after> connection::serve() {
                 }
                 const time_point began = class_ ? handled_at_ : now(); // else it will be admitted further in
                 client_slow_ = false;
-                const gone_when gone =
-                    options_.half_closed_clients ? gone_when::broken : gone_when::half_closed;
+                const gone_when gone = detached_                      ? gone_when::never
+                                       : options_.half_closed_clients ? gone_when::broken
+                                                                      : gone_when::half_closed;
                 finished =
                     co_await for_peer(stream_.io(), gone, handler_deadline(began), std::move(handling));
                 handled_at_ = now();

@@ -158,6 +158,60 @@ TEST(Overload, AClientThatGoesAwayEndsItsHandler) {
     EXPECT_EQ(stats->refused(http::refusal::client_gone), 2U);
 }
 
+TEST(Overload, ADetachedHandlerIsDoneThoughItsClientHasGone) {
+    auto shop = std::make_shared<workshop>();
+    auto stats = std::make_shared<http::server_stats>();
+    auto handler = [shop](http::exchange& x) -> task<> {
+        auto later = [](std::shared_ptr<workshop> s, http::exchange& e) -> task<> {
+            e.detach();
+            co_await s->work();
+        };
+        if (x.request.path == "/late") return later(shop, x);
+        x.detach(); // before there is anything to wait for
+        return shop->work();
+    };
+    with_server({.handler = handler, .stats = stats}, [&](std::uint16_t port) -> task<> {
+        for (const char* path : {"/late", "/at-once"}) {
+            const int before = shop->begun;
+            shop->open = false;
+            {
+                client c;
+                co_await c.connect(port);
+                co_await c.say(get(path));
+                co_await until(shop->begun, before + 1);
+            }
+            co_await sleep_for(10ms); // the server sees it
+            EXPECT_EQ(shop->ended, before);
+            shop->open = true;
+            co_await until(shop->finished, before + 1);
+        }
+    });
+    EXPECT_EQ(stats->refused(http::refusal::client_gone), 0U);
+}
+
+TEST(Overload, ADetachedHandlerWhoseClientHasGoneHasItsDeadlineAllTheSame) {
+    auto shop = std::make_shared<workshop>();
+    auto stats = std::make_shared<http::server_stats>();
+    auto handler = [shop](http::exchange& x) -> task<> {
+        x.detach();
+        co_await shop->work();
+    };
+    with_server({.handler = handler, .handler_timeout = 30ms, .stats = stats},
+                [&](std::uint16_t port) -> task<> {
+                    client c;
+                    co_await c.connect(port);
+                    co_await c.say(get("/"));
+                    co_await until(shop->begun, 1);
+                    c.stream.shutdown_write();
+                    EXPECT_TRUE(co_await c.hear("the request took too long")) << "he may still be listening";
+                    EXPECT_TRUE(co_await c.hear_end());
+                    EXPECT_EQ(shop->ended, 1);
+                    EXPECT_EQ(shop->finished, 0);
+                });
+    EXPECT_EQ(stats->refused(http::refusal::handler_timeout), 1U);
+    EXPECT_EQ(stats->refused(http::refusal::client_gone), 0U);
+}
+
 TEST(Overload, AClientThatOnlyEndsItsSideCanBeAnswered) {
     auto shop = std::make_shared<workshop>();
     auto handler = [shop](http::exchange& x) -> task<> {

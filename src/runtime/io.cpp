@@ -99,6 +99,7 @@ void io_handle::call_off_on_hangup(hangup_watch& w) noexcept {
         spin_guard g{slot_->lock};
         w.gone = slot_->is_gone(w);
         if (!w.gone) {
+            w.slot = slot_;
             slot_->on_hangup = &w;
             return;
         }
@@ -109,6 +110,14 @@ void io_handle::call_off_on_hangup(hangup_watch& w) noexcept {
 void io_handle::keep_on_hangup() noexcept {
     spin_guard g{slot_->lock};
     slot_->on_hangup = nullptr;
+}
+
+// Slots are never given back, so this one is there even where its handle is not.
+void hangup_watch::end() noexcept {
+    if (!slot) return;
+    spin_guard g{slot->lock};
+    if (slot->on_hangup == this) slot->on_hangup = nullptr;
+    slot = nullptr;
 }
 
 bool io_handle::hung_up() const noexcept {

@@ -40,8 +40,9 @@ bool runs(const process& p) noexcept {
 
 std::size_t bytes_of(const process_extras& x) noexcept {
     constexpr std::size_t entry = 2 * sizeof(std::uint64_t);
-    // One link, and a label that others have as well, lie in what is counted.
-    std::size_t n = sizeof x + (x.links.size() > 1 ? x.links.size() * sizeof(pid) : 0);
+    // One link lies in what is counted.
+    std::size_t n =
+        sizeof x + x.label.bytes_alone() + (x.links.size() > 1 ? x.links.size() * sizeof(pid) : 0);
     if (!x.rare) return n;
     const rare_extras& r = *x.rare;
     n += sizeof r + (r.watchers.size() + r.monitoring.size()) * entry;

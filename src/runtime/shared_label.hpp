@@ -35,10 +35,12 @@ public:
     }
 
     /// Of who starts many processes of a kind: the label that this thread asked for last is shared.
-    [[gnu::noinline]] static shared_label for_one_more(std::string_view text) {
-        thread_local shared_label last;
-        if (last.view() != text) last = shared_label{text};
-        return last;
+    static shared_label for_one_more(std::string_view text) {
+        if (text.empty()) return {};
+        shared_label* const last = last_of_thread();
+        if (!last) return shared_label{text};
+        if (last->view() != text) *last = shared_label{text};
+        return *last;
     }
 
     std::string_view view() const noexcept {
@@ -46,14 +48,31 @@ public:
                      : std::string_view{};
     }
     std::string str() const { return std::string{view()}; }
-    /// What it takes beside the pointer.
-    std::size_t bytes() const noexcept { return text_ ? sizeof(header) + text_->size : 0; }
+    /// What it takes beside the pointer, unless others share that.
+    std::size_t bytes_alone() const noexcept {
+        return text_ && text_->copies.load(std::memory_order_relaxed) == 1 ? bytes() : 0;
+    }
 
 private:
     struct header { // before the text
         std::atomic<std::size_t> copies;
         std::size_t size;
     };
+    std::size_t bytes() const noexcept { return sizeof(header) + text_->size; }
+
+    /// Null when the thread is about to end, and has done with what is its own.
+    [[gnu::noinline]] static shared_label* last_of_thread() noexcept {
+        asm volatile(""); // a thread_local's address must not be kept across a suspension
+        thread_local bool over = false;
+        struct holder {
+            shared_label label;
+            ~holder() { over = true; }
+        };
+        if (over) return nullptr;
+        thread_local holder last;
+        return &last.label;
+    }
+
     header* text_ = nullptr;
 };
 

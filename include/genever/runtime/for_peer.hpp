@@ -20,16 +20,19 @@ enum class work_ended : std::uint8_t {
     peer_gone, ///< nobody is there to take its result
 };
 
-/// When a peer counts as gone: when he sends no more (as most do who leave), or only when the connection is broken.
-enum class gone_when : std::uint8_t { half_closed, broken };
+/// When a peer counts as gone.
+enum class gone_when : std::uint8_t {
+    half_closed, ///< when he sends no more, as most do who leave
+    broken,      ///< only when the connection is broken
+    never,       ///< the work is done without him, too
+};
 
 namespace detail {
 
 class [[nodiscard("co_await it")]] for_peer_awaiter : scope {
 public:
     for_peer_awaiter(io_handle& io, gone_when gone, time_point deadline, task<> work) noexcept
-        : io_(io), work_(std::move(work)), deadline_(deadline) {
-        watch_.half_close_too = gone == gone_when::half_closed;
+        : io_(io), work_(std::move(work)), deadline_(deadline), gone_(gone) {
         destroy = [](scope& s) noexcept { static_cast<for_peer_awaiter&>(s).work_ = task<>{}; };
     }
     for_peer_awaiter(const for_peer_awaiter&) = delete;
@@ -49,6 +52,8 @@ public:
         timer_.scope_number = number;
         if (deadline_ != time_point::max()) arm(timer_, deadline_);
         frame_ = work_.start(p, h);
+        if (gone_ == gone_when::never) return;
+        watch_.half_close_too = gone_ == gone_when::half_closed;
         watch_.who = {me, number};
         io_.call_off_on_hangup(watch_);
     }
@@ -63,7 +68,7 @@ public:
 
 private:
     bool finish() noexcept {
-        io_.keep_on_hangup();
+        watch_.end();
         disarm(timer_);
         leave();
         return watch_.gone;
@@ -75,13 +80,14 @@ private:
     std::coroutine_handle<> frame_;
     timer_node timer_;
     hangup_watch watch_;
+    gone_when gone_;
 };
 
 } // namespace detail
 
 /// Awaits `work`, but no longer than until `deadline`, and no longer than the peer of the connection `io` is there: then
 /// its frames are destroyed at the point where they are suspended, innermost first, as a kill does. Work that does not
-/// suspend is not interrupted. An exception of the work is rethrown. One at a time for each `io`, which must outlive it; whether
+/// suspend is not interrupted. An exception of the work is rethrown. One at a time for each `io`, which must outlive it and stay where it is; whether
 /// the peer has gone is told by the poller, also while nobody reads.
 inline detail::for_peer_awaiter for_peer(io_handle& io, gone_when gone, time_point deadline, task<> work) {
     return {io, gone, deadline, std::move(work)};

@@ -15,16 +15,23 @@ namespace detail {
 
 struct io_slot;
 
-/// Whose scope is to be called off when the peer is gone. Lies with him; under its handle's lock from `call_off_on_hangup` to
-/// `keep_on_hangup`.
+/// Calls a scope off when the peer is gone. Lies with who has entered that.
 struct hangup_watch {
     struct call {
         wait_ticket process_and_use; // `interrupt`'s
         std::uint64_t scope_number = 0;
     };
+
+    hangup_watch() = default;
+    hangup_watch(const hangup_watch&) = delete;
+    ~hangup_watch() { end(); }
+    /// After the return nothing touches it.
+    void end() noexcept;
+
     call who;
     bool half_close_too = true; // a peer that sends no more is gone
     bool gone = false;          // he was, and it has been called off
+    io_slot* slot = nullptr;    // whose lock guards it, while it watches
 };
 
 } // namespace detail
@@ -77,9 +84,9 @@ public:
     time_point readable_since() const noexcept;
 
     // ---- for runtime/for_peer.hpp
-    /// Calls the scope off (as `interrupt` does) when the peer is gone, now or later. One at a time.
+    /// Calls the scope off (as `interrupt` does) when the peer is gone, now or later. One at a time: it ends the watch before.
     void call_off_on_hangup(detail::hangup_watch& w) noexcept;
-    /// No longer: after the return nothing touches the watch.
+    /// Ends whoever's watch there is.
     void keep_on_hangup() noexcept;
 
     class [[nodiscard("co_await it")]] wait_awaiter {

@@ -25,7 +25,7 @@ namespace detail {
 /// coroutine above the stretch and is listed, innermost first, in the process's extras (under its lock).
 struct scope {
     scope* outer = nullptr;
-    std::uint64_t number = 0; // never repeats within one process
+    std::uint64_t number = 0; // repeats after 2^32 others of its process: no call-off is so late
     bool called_off = false;
     process* owner = nullptr;
     std::coroutine_handle<> parent;             // goes on when the stretch has ended or been destroyed
