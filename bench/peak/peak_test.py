@@ -167,10 +167,10 @@ def made_up(better=True):
         {"per_cpu_s": 40_000, "resident_mib": 20, "p99_us": 900.0, "others": 0.0},
         {"per_cpu_s": 30_000, "resident_mib": 60, "p99_us": math.nan, "others": 0.0})
     for name in ("work", "pool"):
-        for times, share in ((1, 1.0), (5, 0.99 if better else 0.5)):
+        for times, share in ((1, 1.0), (5, 0.99 if better else 0.5), (10, 0.98 if better else 0.4)):
             add("overload", f"{name} × {times}",
                 {"goodput": 1000 * share, "goodput_share": share, "capacity": 1000, "p99_ms": 30 if better else 80,
-                 "health_ms": 5, "health_failed": 0 if better else 2},
+                 "health_ms": 5, "health_failed": 0 if better else 2, "recovery_s": 0.1 if better or times < 10 else 3.0},
                 {"goodput": 100, "goodput_share": 0.1, "capacity": 1000, "p99_ms": 900, "health_ms": 900, "health_failed": 9},
                 {"goodput": 0, "goodput_share": 0.0, "capacity": 900, "p99_ms": math.nan, "health_ms": 1000,
                  "health_failed": 9})
@@ -202,7 +202,7 @@ class Goals(unittest.TestCase):
         verdicts = self.verdicts(made_up(better=False))
         for part in ("beside Gin", "work`, 5 times overload: goodput", "p99 of what was served", "critical route",
                      "failed good requests", "20,000 crashes a second: crashes", "hogs that burn", "idle connection's memory",
-                     "resident memory"):
+                     "resident memory", "work`, 10 times overload: the critical", "until latency is as before"):
             found = [verdict for what, verdict in verdicts.items() if part in what and "Phoenix" not in what]
             self.assertIn("missed", found, part)
 
@@ -229,6 +229,40 @@ class Goals(unittest.TestCase):
         self.assertNotIn(("steady", goals.PING, "p99_us"), lost)
         self.assertNotIn(("hogs", "burn", "p99_ms"), {(s.key, c, f.key) for s, c, f, *_ in
                                                       goals.behind(made_up(), run.SCENARIOS)})
+
+    def test_a_measurement_that_failed_is_behind(self):
+        results = made_up()
+        results.add("churn", "64 clients", "gin", 0, {"requests_per_s": 1000.0}, {})
+        results.fail("churn", "64 clients", "genever", 0, "it ended")
+        self.assertIn(("churn", "64 clients", "requests_per_s"),
+                      {(s.key, c, f.key) for s, c, f, *_ in goals.behind(results, run.SCENARIOS)})
+        self.assertIn("has no figure", report.behind_table(results, run.SCENARIOS))
+
+
+class Recovery(unittest.TestCase):
+    def recovered(self, *answers, limit=10):
+        """Of a server that gives these (status, seconds), and is well then."""
+        given, time = list(answers), [0.0]
+
+        def one_more():
+            status, took = given.pop(0) if given else (200, 0.1)
+            time[0] += took
+            return status
+
+        def pause(seconds):
+            time[0] += seconds
+
+        return open_loop.recovery(one_more, 3, 0.2, limit, lambda: time[0], pause)
+
+    def test_is_at_once_where_all_is_well(self):
+        self.assertEqual(self.recovered(), 0)
+
+    def test_begins_with_the_first_of_so_many_good_answers_in_a_row(self):
+        self.assertAlmostEqual(self.recovered((503, 0.5), (200, 0.1), (200, 0.1), (200, 0.3)), 1.04)
+        self.assertAlmostEqual(self.recovered((None, 0.5), (200, 0.1), (503, 0.1)), 0.73)
+
+    def test_takes_no_longer_than_the_limit(self):
+        self.assertEqual(self.recovered(*[(503, 0.1)] * 100, limit=2), 2)
 
 
 FACTS = {"date": "2026-01-01", "commit": "abc", "cpu": "a CPU", "cores": 2, "kernel": "Linux", "wrk": "wrk 4.1",

@@ -54,7 +54,7 @@ def behind_table(results, scenarios):
     for scenario, cell, figure, peer, own, theirs in found:
         rows.append(f"<tr><td class=name>{scenario.title}</td><td class=name>{html.escape(cell)}</td>"
                     f"<td class=name>{html.escape(figure.title)}</td><td>{number(own * figure.scale)}</td>"
-                    f"<td>{number(theirs * figure.scale)}</td><td class=name>{NAMES[peer]}</td></tr>")
+                    f"<td>{number(theirs * figure.scale)}</td><td class=name>{NAMES.get(peer, 'Genever has no figure')}</td></tr>")
     return "\n".join([*rows, "</table>"])
 
 

@@ -17,9 +17,10 @@ COMMON = {"LIMIT": "1000000000", "MAX_RESTARTS": "1000000"}
 
 
 class Stack:
-    """A server that answers the routes. `routes` names the only ones, where not all."""
+    """A server that answers the routes. `routes` names the only ones, where not all; `critical` those that have to answer at any load."""
     key = title = ""
     routes = None
+    critical = ("/health",)
     notes = ()
 
     def __init__(self):
@@ -35,6 +36,7 @@ class Stack:
 
 class Genever(Stack):
     key, title = "genever", "Genever"
+    critical = ("/health", "/tree", "/admission")
     notes = ("the showcase, with `GENEVER_LOG=warning`: no access log (no other stack here writes one), crash reports on",)
 
     def __init__(self, binary):

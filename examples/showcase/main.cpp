@@ -23,23 +23,25 @@ int main() {
     try {
         const settings s;
         const auto window = std::chrono::milliseconds{s.window_ms};
+        const auto queue_target = std::chrono::milliseconds{s.queue_target_ms};
         const auto stats = std::make_shared<http::server_stats>();
         const web::router app = routes(s.limit, stats);
 
-        supervisor tree{strategy::one_for_one,
-                        {child<rate_limiter>("rate_limiter", s.limit, duration{window}),
-                         child<hit_counter>("hit_counter"), child<heartbeat>("heartbeat"),
-                         child<http::server>(
-                             "endpoint", {.port = s.port,
-                                          .handler = app,
-                                          .header_timeout = std::chrono::milliseconds{s.read_timeout_ms},
-                                          .body_timeout = std::chrono::milliseconds{s.read_timeout_ms},
-                                          .stats = stats,
-                                          .backlog = 4096, // as Go's servers, for bursts of new clients
-                                          .on_listening = [](const std::string& address, std::uint16_t port) {
-                                              std::cout << "listening on http://" << address << ':' << port
-                                                        << std::endl;
-                                          }})}};
+        supervisor tree{
+            strategy::one_for_one,
+            {child<rate_limiter>("rate_limiter", s.limit, duration{window}),
+             child<hit_counter>("hit_counter"), child<heartbeat>("heartbeat"),
+             child<http::server>(
+                 "endpoint", {.port = s.port,
+                              .handler = app,
+                              .header_timeout = std::chrono::milliseconds{s.read_timeout_ms},
+                              .body_timeout = std::chrono::milliseconds{s.read_timeout_ms},
+                              .admission = {.queue_target = queue_target, .queue_limit = 8 * queue_target},
+                              .stats = stats,
+                              .backlog = 4096, // as Go's servers, for bursts of new clients
+                              .on_listening = [](const std::string& address, std::uint16_t port) {
+                                  std::cout << "listening on http://" << address << ':' << port << std::endl;
+                              }})}};
         tree.max_restarts(s.max_restarts);
 
         run_options options;

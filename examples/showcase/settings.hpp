@@ -32,6 +32,8 @@ struct settings {
     /// Within 5 seconds; one more, and the service gives up.
     unsigned max_restarts = static_cast<unsigned>(number_from("MAX_RESTARTS", 3, 0, 1'000'000'000));
     std::uint64_t read_timeout_ms = number_from("GENEVER_READ_TIMEOUT_MS", 10'000, 1, 3'600'000);
+    /// How long requests may wait before the server is overloaded; eight times that at no time.
+    std::uint64_t queue_target_ms = number_from("GENEVER_QUEUE_TARGET_MS", 5, 1, 3'600'000);
 };
 
 } // namespace showcase

@@ -41,8 +41,9 @@ void accepted_client::end_wait() noexcept {
     const io_result come = wait_.await_resume();
     drop_wait();
     serving_ = nullptr;
-    state_ = come == io_result::timeout && !in_drain_ ? state::late
-                                                      : state::asks; // in a drain there is one last look
+    const bool late = come == io_result::timeout && !in_drain_; // in a drain there is one last look
+    if (late) server().admission.count(refusal::idle_timeout);
+    state_ = late ? state::late : state::asks;
 }
 
 void accepted_client::drop_wait() noexcept {

@@ -176,6 +176,7 @@ task<connection::after> connection::serve() {
             const io_result r = co_await stream_.io().readable(until);
             settle();
             if (r == io_result::timeout && !in_.empty()) {
+                server_.admission.count(refusal::header_timeout);
                 refuse(408, "the request's head did not come in time");
                 break;
             }
@@ -447,7 +448,10 @@ task<std::expected<std::string_view, body_error>> connection::read_body(std::siz
         const fill f = co_await wait_for_bytes(body_room(),
                                                std::min(deadline, later(since, body_patience(come, waited))));
         waited += now() - since;
-        if (f == fill::timeout) co_return fail(body_error::timeout);
+        if (f == fill::timeout) {
+            server_.admission.count(refusal::body_timeout);
+            co_return fail(body_error::timeout);
+        }
         if (f == fill::end) co_return fail(body_error::disconnected);
     }
 }
@@ -477,6 +481,7 @@ task<bool> connection::discard_body() {
         const fill f = co_await wait_for_bytes(
             body_room(), std::min(deadline, later(since, body_patience(passed, waited))));
         waited += now() - since;
+        if (f == fill::timeout) server_.admission.count(refusal::body_timeout);
         if (f != fill::bytes) co_return false;
     }
 }
@@ -541,7 +546,9 @@ task<bool> connection::flush() {
         const time_point since = now();
         const io_result r = co_await stream_.io().writable(later(since, patience()));
         waited_ += now() - since;
-        if (r == io_result::timeout) broken_ = late_ = true;
+        if (r != io_result::timeout) continue;
+        server_.admission.count(refusal::write_timeout);
+        broken_ = late_ = true;
     }
 }
 

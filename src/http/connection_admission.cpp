@@ -45,7 +45,10 @@ task<bool> connection::wait_for_a_place() {
     traffic_class& c = *waits_for_;
     bool sent = out_.empty() || flush_now(); // the client has waited for it long enough
     if (!sent) sent = co_await flush();
-    if (!sent) co_return false;
+    if (!sent) {
+        server_.admission.count(refusal::client_gone);
+        co_return false;
+    }
     {
         const admission_control::waiting w{c};
         while (waits_for_) {

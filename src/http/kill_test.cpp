@@ -1,8 +1,7 @@
 // Kills of a connection in each of its states, that is at each wait of connection.cpp and at its handler's own: all
 // destructors run once, the connection does not count any more, nor does its request, its client sees the end, the others are
-// served, and a drain has nothing to wait for. Kills of the connections' process while it drains, and of the acceptor. (Admission
-// has no wait of its own: it refuses, and a connection waits with the refusal.) Real sockets, and therefore real threads. For the other rooms' tables see
-// runtime/kill_test_support.hpp.
+// served, and a drain has nothing to wait for. Kills of the connections' process while it drains, and of the acceptor. Real sockets,
+// and therefore real threads. For the other rooms' tables see runtime/kill_test_support.hpp.
 #include "server_processes.hpp"
 #include "server_test_support.hpp"
 
@@ -192,7 +191,7 @@ task<> kill_in(const state_case& c, killed how, bool exactly, unsigned steps) {
                                        .port = 0,
                                        .handler = [p](http::exchange& x) -> task<> { return handle(p, x); },
                                        .drain_timeout = 10s,
-                                       .admission = {.refusal_rate = 1, .refusal_patience = 1h}};
+                                       .admission = patient({.refusal_rate = 1, .refusal_patience = 1h})};
     auto server = std::make_shared<http::server_state>(options);
     const pid connections = http::start_connections(server);
     // There are so many refusals that one more waits for long.
@@ -341,6 +340,62 @@ TEST(HttpKill, WhileAConnectionLetsOthersRunLeavesNothingBehind) {
         }
     });
     EXPECT_EQ(p.use_count(), 2); // `options`' is the other one
+}
+
+namespace {
+
+/// Who is killed asks while others of its class have all the places, for some fifty milliseconds: its next wait is for one of them.
+struct crowded {
+    static constexpr bool admits = true;
+    at_place p;
+    std::vector<std::shared_ptr<http::traffic_class>> crowds; // by the path's last digit
+
+    task<> operator()(http::exchange& x) const {
+        const bool dies = x.request.path.starts_with("/kill");
+        if (dies) exit(self(), exit_kind::killed);
+        if (!x.admit(*crowds[static_cast<std::size_t>(x.request.path.back() - '0')])) return {};
+        if (!dies) ++p->reached;
+        return [](at_place at) -> task<> {
+            const witness w{at};
+            co_await sleep_for(24h);
+        }(p);
+    }
+};
+
+} // namespace
+
+TEST(HttpKill, WhileARequestWaitsForAPlaceInItsClassLeavesNothingBehind) {
+    auto p = std::make_shared<place>();
+    std::vector<std::shared_ptr<http::traffic_class>> crowds; // one for each round: a class learns
+    for (int i = 0; i < 10; ++i) crowds.push_back(a_class({}));
+    const http::server_options options{
+        .handler = crowded{p, crowds},
+        .admission = {.least_concurrency = 1, .initial_concurrency = 1, .surge_patience = 10s}};
+    with_server(options, [p, crowds](std::uint16_t port) -> task<> {
+        for (std::size_t round = 0; round < crowds.size(); ++round) {
+            const http::traffic_class* const crowd = crowds[round].get();
+            p->reached = 0;
+            {
+                client others[4];
+                for (client& c : others) {
+                    co_await c.connect(port);
+                    co_await c.say(get("/hold" + std::to_string(round)));
+                }
+                co_await until(p->reached, 4);
+                client c;
+                co_await c.connect(port);
+                co_await c.say(get("/kill" + std::to_string(round)));
+                const bool ended = co_await c.hear_end();
+                EXPECT_TRUE(ended);
+                EXPECT_EQ(c.got, "");
+                EXPECT_EQ(crowd->in_hand(), 4U);
+                EXPECT_EQ(p->alive, 4);
+            }
+            const bool empty = co_await comes_true([&] { return crowd->in_hand() == 0; }, "the others go");
+            if (!empty) co_return;
+            EXPECT_EQ(p->alive, 0);
+        }
+    });
 }
 
 namespace {

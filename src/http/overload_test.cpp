@@ -11,6 +11,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace genever;
@@ -180,13 +181,97 @@ TEST(Overload, ADetachedHandlerIsDoneThoughItsClientHasGone) {
                 co_await c.say(get(path));
                 co_await until(shop->begun, before + 1);
             }
-            co_await sleep_for(10ms); // the server sees it
+            co_await sleep_for(20ms); // the server sees it, or else it is the easier for the handler
             EXPECT_EQ(shop->ended, before);
             shop->open = true;
             co_await until(shop->finished, before + 1);
         }
     });
     EXPECT_EQ(stats->refused(http::refusal::client_gone), 0U);
+}
+
+TEST(Overload, AHandlerIsDoneThatDetachesBeforeItWaitsThoughItsClientHasEndedItsSideBefore) {
+    auto shop = std::make_shared<workshop>();
+    shop->open = true;
+    auto stats = std::make_shared<http::server_stats>();
+    auto handler = [shop](http::exchange& x) -> task<> {
+        std::this_thread::sleep_for(10ms); // the poller sees the end
+        x.detach();
+        co_await sleep_for(1ms);
+        co_await shop->work();
+        x.response.body = "done";
+    };
+    with_server({.handler = handler, .stats = stats}, [&](std::uint16_t port) -> task<> {
+        for (int i = 0; i < 5; ++i) {
+            client c;
+            co_await c.connect(port);
+            co_await c.say(get("/"));
+            c.stream.shutdown_write();
+            EXPECT_TRUE(co_await c.hear("done"));
+        }
+    });
+    EXPECT_EQ(shop->finished, 5);
+    EXPECT_EQ(stats->refused(http::refusal::client_gone), 0U);
+}
+
+TEST(Overload, AClassHasItsOwnDeadline) {
+    auto shop = std::make_shared<workshop>();
+    auto stats = std::make_shared<http::server_stats>();
+    auto quick = a_class({.handler_timeout = 20ms});
+    with_server({.handler = by_class{quick, shop}, .stats = stats}, [&](std::uint16_t port) -> task<> {
+        client c;
+        co_await c.connect(port);
+        co_await c.say(get("/"));
+        EXPECT_TRUE(co_await c.hear("the request took too long"));
+        EXPECT_EQ(shop->ended, 1);
+        EXPECT_EQ(shop->finished, 0);
+    });
+    EXPECT_EQ(stats->refused(http::refusal::handler_timeout), 1U);
+}
+
+TEST(Overload, WhatRunsOutOfTimeIsCountedByWhatItWas) {
+    using enum http::refusal;
+    auto stats = std::make_shared<http::server_stats>();
+    auto handler = [](http::exchange& x) -> task<> {
+        [[maybe_unused]] const auto body = co_await x.read_body();
+        if (x.request.path == "/much") x.response.body.assign(64 * 1024 * 1024, 'x');
+    };
+    const auto counted = [&](http::refusal why) -> task<> {
+        const time_point end = now() + 10s;
+        for (;;) {
+            if (stats->refused(why) != 0 || now() > end) break;
+            co_await sleep_for(1ms);
+        }
+        EXPECT_EQ(stats->refused(why), 1U) << http::to_string(why);
+    };
+    const http::server_options options{.handler = handler,
+                                       .header_timeout = 30ms,
+                                       .body_timeout = 30ms,
+                                       .idle_timeout = 500ms,
+                                       .write_timeout = 30ms,
+                                       .stats = stats};
+    with_server(options, [&](std::uint16_t port) -> task<> {
+        client c[4];
+        for (client& each : c) co_await each.connect(port);
+        co_await c[0].say("GET / HTTP/1.1\r\nHo");
+        co_await counted(header_timeout);
+        EXPECT_TRUE(co_await c[0].hear("HTTP/1.1 408 "));
+        client late;
+        co_await late.connect(port);
+        co_await late.say("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nab");
+        co_await counted(body_timeout);
+        client deaf;
+        co_await deaf.connect(port);
+        co_await deaf.say(get("/much"));
+        co_await counted(write_timeout);
+        const time_point end = now() + 10s;
+        for (;;) {
+            if (stats->refused(idle_timeout) >= 3 || now() > end) break;
+            co_await sleep_for(1ms);
+        }
+        EXPECT_GE(stats->refused(idle_timeout), 3U) << "those that said nothing";
+        EXPECT_EQ(stats->refused(), 0U) << "none was not admitted";
+    });
 }
 
 TEST(Overload, ADetachedHandlerWhoseClientHasGoneHasItsDeadlineAllTheSame) {

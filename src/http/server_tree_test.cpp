@@ -45,6 +45,7 @@ struct service {
     task<start_result> start(const http::server_options& given, unsigned max_restarts = 3) {
         trap_exit(true);
         http::server_options options = given;
+        options.admission = patient(options.admission);
         options.address = "127.0.0.1";
         options.port = 0;
         options.on_listening = [port = port](const std::string&, std::uint16_t p) { port->store(p); };

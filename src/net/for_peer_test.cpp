@@ -3,6 +3,8 @@
 #include <genever/runtime/for_peer.hpp>
 #include <genever/runtime/io.hpp>
 #include <genever/runtime/process.hpp>
+#include <genever/runtime/process_info.hpp>
+#include <genever/runtime/receive.hpp>
 #include <genever/runtime/runtime.hpp>
 #include <genever/runtime/time.hpp>
 
@@ -12,6 +14,8 @@
 #include <memory>
 #include <optional>
 #include <sys/socket.h>
+#include <thread>
+#include <utility>
 
 namespace genever {
 namespace {
@@ -34,6 +38,17 @@ task<std::optional<work_ended>> nap(io_handle& io, gone_when gone, duration leng
     const auto r = co_await for_peer(io, gone, now() + limit,
                                      [](duration d) -> task<> { co_await sleep_for(d); }(length));
     co_return r ? std::nullopt : std::optional{r.error()};
+}
+
+task<> swapped(pair& p) {
+    pair other = make_pair();
+    const auto swap_them = [&]() -> task<> {
+        std::swap(p.ours, other.ours);
+        co_await yield();
+    };
+    const auto r = co_await for_peer(p.ours, gone_when::half_closed, time_point::max(), swap_them());
+    EXPECT_TRUE(r);
+    std::swap(p.ours, other.ours);
 }
 
 void in_a_process(auto f) {
@@ -90,24 +105,49 @@ TEST(ForPeer, WhoLeavesAfterTheWorkIsNoLongerWatched) {
             } else if (how == 2) {
                 const auto [worker, ref] =
                     spawn_monitor([p]() -> task<> { co_await nap(p->ours, gone_when::half_closed, 1h); });
-                co_await sleep_for(1ms);
+                while (info(worker)->state != process_state::parked) co_await yield();
                 exit(worker, exit_kind::killed);
                 co_await receive([](const down&) {});
             } else { // its handle has become another one meanwhile
-                pair other = make_pair();
-                const auto swap_them = [&]() -> task<> {
-                    std::swap(p->ours, other.ours);
-                    co_await yield();
-                };
-                const auto r =
-                    co_await for_peer(p->ours, gone_when::half_closed, time_point::max(), swap_them());
-                EXPECT_TRUE(r);
-                std::swap(p->ours, other.ours);
+                co_await swapped(*p);
             }
             p->theirs = {};
             const io_result r = co_await p->ours.readable();
             EXPECT_EQ(r, io_result::ready);
             EXPECT_TRUE(p->ours.hung_up());
+        }
+    });
+}
+
+// Whoever no longer wants that is not called off for it, also where he was gone before.
+TEST(ForPeer, ACallOffThatIsTakenBackInTimeDoesNotComeToPass) {
+    in_a_process([]() -> task<> {
+        for (const bool gone_before : {true, false}) {
+            pair p = make_pair();
+            if (gone_before) {
+                p.theirs = {};
+                while (!p.ours.hung_up()) co_await sleep_for(1ms);
+            }
+            bool done = false;
+            const auto work = [&]() -> task<> {
+                if (!gone_before) {
+                    p.theirs = {};
+                    // Another worker looks meanwhile, or nobody does.
+                    std::this_thread::sleep_for(10ms);
+                }
+                p.ours.keep_on_hangup();
+                co_await sleep_for(5ms);
+                done = true;
+            };
+            const auto r = co_await for_peer(p.ours, gone_when::half_closed, time_point::max(), work());
+            EXPECT_TRUE(r);
+            EXPECT_TRUE(done);
+            const auto late = [&]() -> task<> {
+                p.ours.keep_on_hangup();
+                co_await sleep_for(1h);
+            };
+            const auto ended = co_await for_peer(p.ours, gone_when::half_closed, now() + 5ms, late());
+            EXPECT_EQ(ended, std::unexpected(work_ended::timeout)) << "its deadline is another matter";
         }
     });
 }

@@ -95,21 +95,24 @@ time_point io_handle::readable_since() const noexcept {
 }
 
 void io_handle::call_off_on_hangup(hangup_watch& w) noexcept {
-    {
-        spin_guard g{slot_->lock};
-        w.gone = slot_->is_gone(w);
-        if (!w.gone) {
-            w.slot = slot_;
-            slot_->on_hangup = &w;
-            return;
-        }
-    }
-    interrupt(w.who.process_and_use, w.who.scope_number);
+    spin_guard g{slot_->lock};
+    w.slot = slot_;
+    slot_->on_hangup = &w;
+    slot_->look_after_hangup();
+}
+
+// Under the lock, also what it calls: whoever takes the call back afterwards has seen it.
+void io_slot::look_after_hangup() noexcept {
+    hangup_watch* const w = on_hangup;
+    if (!w || w->gone || !(write_closed || (read_closed && w->half_close_too))) return;
+    w->gone = true;
+    interrupt(w->process_and_use, w->scope_number, true);
 }
 
 void io_handle::keep_on_hangup() noexcept {
     spin_guard g{slot_->lock};
-    slot_->on_hangup = nullptr;
+    if (hangup_watch* const w = std::exchange(slot_->on_hangup, nullptr); w && std::exchange(w->gone, false))
+        forget_peer_gone(w->process_and_use, w->scope_number);
 }
 
 // Slots are never given back, so this one is there even where its handle is not.

@@ -139,7 +139,6 @@ bool poller::poll(std::int64_t timeout) noexcept {
         const std::uint32_t what = events[i].events;
         wait_ticket reader;
         wait_ticket writer;
-        hangup_watch::call gone;
         {
             spin_guard g{s.lock};
             if (s.fd < 0 || key_of(s) != events[i].data.u64) continue;
@@ -155,12 +154,8 @@ bool poller::poll(std::int64_t timeout) noexcept {
                 s.write_edge = s.writer.p == nullptr;
                 writer = std::exchange(s.writer, {});
             }
-            if (s.on_hangup && s.is_gone(*s.on_hangup)) {
-                gone = s.on_hangup->who;
-                std::exchange(s.on_hangup, nullptr)->gone = true;
-            }
+            s.look_after_hangup();
         }
-        if (gone.process_and_use.p) detail::interrupt(gone.process_and_use, gone.scope_number);
         const auto use = static_cast<std::uint16_t>(events[i].data.u64 >> address_bits);
         if (reader.p) deliver_edge(s, use, false, reader);
         if (writer.p) deliver_edge(s, use, true, writer);

@@ -41,9 +41,8 @@ struct io_slot {
         else
             read_edge = true;
     }
-    bool is_gone(const hangup_watch& w) const noexcept {
-        return write_closed || (read_closed && w.half_close_too);
-    }
+    /// Under the lock: calls off what is done for the peer, if he is gone.
+    void look_after_hangup() noexcept;
 };
 static_assert(sizeof(io_slot) <= 64);
 

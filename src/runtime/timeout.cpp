@@ -6,7 +6,7 @@ namespace genever::detail {
 
 void refresh_interrupt(process& p) noexcept {
     bool waits = false;
-    for (scope* s = p.extras ? p.extras->scopes : nullptr; s; s = s->outer) waits |= s->called_off;
+    for (scope* s = p.extras ? p.extras->scopes : nullptr; s; s = s->outer) waits |= s->called_off();
     p.interrupted = waits;
     const auto life = static_cast<std::uint8_t>(p.attention.load(std::memory_order_relaxed) & simulated);
     p.attention.store(waits || p.killed ? static_cast<std::uint8_t>(life | signal_waits) : life,
@@ -32,11 +32,11 @@ void scope::leave() noexcept {
         break;
     }
     // Called off, and ended by itself before anybody obeyed: nobody shall obey that now.
-    if (called_off) refresh_interrupt(*owner);
+    if (called_off()) refresh_interrupt(*owner);
     owner = nullptr;
 }
 
-void interrupt(wait_ticket process_and_use, std::uint64_t number) noexcept {
+void interrupt(wait_ticket process_and_use, std::uint64_t number, bool peer_gone) noexcept {
     process& p = *process_and_use.p;
     bool push = false;
     {
@@ -46,7 +46,7 @@ void interrupt(wait_ticket process_and_use, std::uint64_t number) noexcept {
             return;
         for (scope* s = p.extras->scopes; s; s = s->outer) {
             if (s->number != number) continue;
-            s->called_off = true;
+            (peer_gone ? s->peer_gone : s->late) = true;
             p.interrupted = true;
             p.attention.store(p.attention.load(std::memory_order_relaxed) | signal_waits,
                               std::memory_order_relaxed);
@@ -56,6 +56,14 @@ void interrupt(wait_ticket process_and_use, std::uint64_t number) noexcept {
         }
     }
     if (push) push_ready(p);
+}
+
+void forget_peer_gone(wait_ticket process_and_use, std::uint64_t number) noexcept {
+    process& p = *process_and_use.p;
+    spin_guard g{p.lock};
+    for (scope* s = p.extras ? p.extras->scopes : nullptr; s; s = s->outer)
+        if (s->number == number) s->peer_gone = false;
+    refresh_interrupt(p);
 }
 
 } // namespace genever::detail

@@ -8,7 +8,7 @@ import socket
 import time
 import unittest
 
-from harness import Connection, ServiceTest, eventually
+from harness import USUAL_QUEUE, Connection, ServiceTest, eventually
 
 SANITIZED = bool(os.environ.get("GENEVER_SANITIZERS"))
 
@@ -332,6 +332,8 @@ class Connections(ServiceTest):
 
 class Surge(ServiceTest):
     """With a service of its own: one that was overloaded is strict for a moment, also with who comes next."""
+
+    settings = USUAL_QUEUE
 
     def test_five_hundred_connections_at_once(self):
         connections = [Connection(self.service.port) for _ in range(500)]

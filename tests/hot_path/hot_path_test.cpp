@@ -16,6 +16,7 @@
 #include <string_view>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -52,8 +53,8 @@ public:
         return ::send(fd_, request.data(), request.size(), MSG_NOSIGNAL) ==
                static_cast<ssize_t>(request.size());
     }
-    /// Whether the answer is a 200 with this body.
-    bool hear(std::string_view body) const noexcept {
+    /// Whether the answer begins with this and has this body.
+    bool hear(std::string_view body, std::string_view status) const noexcept {
         char answer[2048];
         std::size_t size = 0;
         while (size < sizeof answer) {
@@ -61,7 +62,7 @@ public:
             if (n <= 0) return false;
             size += static_cast<std::size_t>(n);
             const std::string_view got{answer, size};
-            if (got.ends_with(body)) return got.starts_with("HTTP/1.1 200 ");
+            if (got.ends_with(body)) return got.starts_with(status);
         }
         return false;
     }
@@ -76,8 +77,14 @@ struct outcome {
 };
 
 /// Asks over each connection in turn, many times, and counts once they are warm.
-outcome ask(std::uint16_t port, std::string_view request, std::string_view body, int rounds) {
+outcome ask(std::uint16_t port, std::string_view request, std::string_view body, int rounds,
+            std::string_view status) {
     std::vector<plain_client> clients;
+    const plain_client first{port};
+    if (!status.starts_with("HTTP/1.1 200 ")) { // this one has the only place, for good
+        first.say(request);
+        std::this_thread::sleep_for(200ms);
+    }
     for (int i = 0; i < connections; ++i) clients.emplace_back(port);
     outcome o{.answered = true, .allocations = ~std::uint64_t{0}};
     // The least of several stretches: what a request takes shows in each; what a stall of the machine costs (a connection that has
@@ -89,7 +96,7 @@ outcome ask(std::uint16_t port, std::string_view request, std::string_view body,
             o.allocations = std::min(o.allocations, heap_allocations() - before);
         if (i % stretch == 0) before = heap_allocations();
         for (const plain_client& c : clients) o.answered &= c.say(request);
-        for (const plain_client& c : clients) o.answered &= c.hear(body);
+        for (const plain_client& c : clients) o.answered &= c.hear(body, status);
     }
     return o;
 }
@@ -102,12 +109,19 @@ struct counter : gen_server<counter> {
 };
 
 /// The same routes for each test, behind the middleware that a service has.
-outcome serve_and_ask(std::string_view request, std::string_view body, int rounds = 400) {
+outcome serve_and_ask(std::string_view request, std::string_view body, int rounds = 400,
+                      std::string_view status = "HTTP/1.1 200 ") {
     web::router app;
     app.use(web::recovery());
     app.get("/ping", [](web::context& c) { c.json(200, {{"message", "pong"}}); });
     app.get("/users/:id/posts/:pid",
             [](web::context& c) { c.json(200, {{"id", c.param("id")}, {"pid", c.param("pid")}}); });
+    app.post("/full",
+             [](web::context& c) -> task<> {
+                 c.json(200, {{"in", "hand"}});
+                 co_await sleep_for(1h);
+             })
+        .max_concurrency(1);
     app.get("/count", [](web::context& c) -> task<> {
         static const server_ref<counter> count{"counter"};
         const std::uint64_t n = co_await count.call<counter::next>();
@@ -119,19 +133,19 @@ outcome serve_and_ask(std::string_view request, std::string_view body, int round
     supervisor tree{
         strategy::one_for_one,
         {child<counter>("counter"),
-         child<http::server>("endpoint",
-                             {.address = "127.0.0.1",
-                              .port = 0,
-                              .handler = app,
-                              // A stall of the machine is no overload to be tested here.
-                              .admission = {.queue_target = 10s, .queue_limit = 20s},
-                              .on_listening = [&](const std::string&, std::uint16_t p) { port = p; }})}};
+         child<http::server>(
+             "endpoint", {.address = "127.0.0.1",
+                          .port = 0,
+                          .handler = app,
+                          // A stall of the machine is no overload to be tested here.
+                          .admission = {.queue_target = 10s, .queue_limit = 20s, .refusal_rate = 10'000'000},
+                          .on_listening = [&](const std::string&, std::uint16_t p) { port = p; }})}};
     runtime rt{{.workers = 2}};
     rt.run([&]() -> task<> {
         trap_exit(true);
         const auto root = co_await start_link(std::move(tree), "root");
         EXPECT_TRUE(root);
-        co_await blocking([&] { o = ask(port, request, body, rounds); });
+        co_await blocking([&] { o = ask(port, request, body, rounds, status); });
         exit(*root, exit_kind::shutdown);
         co_await receive([](exit_signal) {}, after(10s, [] {}));
     });
@@ -159,6 +173,14 @@ TEST(HotPath, AnswersABrowserWithTwoParametersWithoutTheHeap) {
                       "Sec-Fetch-Site: none\r\n"
                       "Priority: u=0, i\r\n\r\n",
                       R"({"id":"100001","pid":"200002"})");
+    EXPECT_TRUE(o.answered);
+    EXPECT_EQ(o.allocations, 0U);
+}
+
+TEST(HotPath, RefusesWithoutTheHeap) {
+    const outcome o =
+        serve_and_ask("POST /full HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+                      "try again later\"}}", 400, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n");
     EXPECT_TRUE(o.answered);
     EXPECT_EQ(o.allocations, 0U);
 }

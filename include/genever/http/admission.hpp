@@ -63,8 +63,10 @@ struct admission_options {
 
     /// How many connections there may be. 0: seven eighths of the file descriptors that the process may have when the
     /// server starts, so that the rest of the program has some, too. A connection beyond gets 503 and is closed. The last
-    /// 16 (at most an eighth) are kept for requests of critical priority: others get 503 there.
+    /// of them are kept for requests of critical priority (`reserved_connections`): others get 503 there.
     std::size_t max_connections = 0;
+    /// How many; an eighth of all at most.
+    std::size_t reserved_connections = 16;
     /// How many of them one client may have: an IPv4 address, or an IPv6 network of 64 bits. 0: half of max_connections.
     /// (Behind a proxy all clients have its address.)
     std::size_t max_connections_per_client = 0;
@@ -107,7 +109,7 @@ struct admission_options {
     duration retry_after = std::chrono::seconds{1};
 };
 
-/// Why a request or a connection was not served.
+/// Why a request or a connection was not served, or not to its end.
 enum class refusal : std::uint8_t {
     none,
     queue_delay,        ///< it has waited for too long (503)
@@ -118,9 +120,13 @@ enum class refusal : std::uint8_t {
     connections,        ///< there are too many connections (503 and the end)
     client_connections, ///< its client has too many connections (503 and the end)
     handler_timeout,    ///< its handler took too long, and was destroyed (503)
-    client_gone,        ///< its client went away while the handler waited, which was destroyed
+    client_gone, ///< its client went away while it waited for its handler, which was destroyed, or for a place
+    header_timeout, ///< its head did not come in time (408)
+    body_timeout,   ///< its body did not come in time, or too slowly
+    write_timeout,  ///< its client did not read the response in time
+    idle_timeout,   ///< no request came on the connection for too long (the end)
 };
-inline constexpr std::size_t refusal_count = 10;
+inline constexpr std::size_t refusal_count = 14;
 
 /// The name of a refusal as it stands in this enumeration.
 const char* to_string(refusal r) noexcept;
@@ -129,11 +135,11 @@ const char* to_string(refusal r) noexcept;
 /// like, from any thread.
 class server_stats {
 public:
-    /// How many requests were admitted; each ends with its response, or as one of the last two refusals. One that was admitted
-    /// by a class and then by a more specific one (exchange::admit) counts twice.
+    /// How many requests were admitted. One that was admitted by a class and then by a more specific one (exchange::admit) counts
+    /// twice.
     std::uint64_t admitted() const noexcept;
     std::uint64_t refused(refusal why) const noexcept;
-    /// All that were not admitted: without the last two of the list.
+    /// All that were not admitted: without those that ran out of time, or whose clients went away.
     std::uint64_t refused() const noexcept;
     /// How many connections were accepted, refused ones included.
     std::uint64_t accepted() const noexcept;

@@ -54,7 +54,8 @@ public:
         frame_ = work_.start(p, h);
         if (gone_ == gone_when::never) return;
         watch_.half_close_too = gone_ == gone_when::half_closed;
-        watch_.who = {me, number};
+        watch_.process_and_use = me;
+        watch_.scope_number = number;
         io_.call_off_on_hangup(watch_);
     }
     std::expected<void, work_ended> await_resume() {
@@ -87,7 +88,7 @@ private:
 
 /// Awaits `work`, but no longer than until `deadline`, and no longer than the peer of the connection `io` is there: then
 /// its frames are destroyed at the point where they are suspended, innermost first, as a kill does. Work that does not
-/// suspend is not interrupted. An exception of the work is rethrown. One at a time for each `io`, which must outlive it and stay where it is; whether
+/// suspend is not interrupted. An exception of the work is rethrown. One at a time for each `io`, which must outlive it; whether
 /// the peer has gone is told by the poller, also while nobody reads.
 inline detail::for_peer_awaiter for_peer(io_handle& io, gone_when gone, time_point deadline, task<> work) {
     return {io, gone, deadline, std::move(work)};

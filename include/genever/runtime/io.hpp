@@ -17,18 +17,14 @@ struct io_slot;
 
 /// Calls a scope off when the peer is gone. Lies with who has entered that.
 struct hangup_watch {
-    struct call {
-        wait_ticket process_and_use; // `interrupt`'s
-        std::uint64_t scope_number = 0;
-    };
-
     hangup_watch() = default;
     hangup_watch(const hangup_watch&) = delete;
     ~hangup_watch() { end(); }
     /// After the return nothing touches it.
     void end() noexcept;
 
-    call who;
+    wait_ticket process_and_use; // `interrupt`'s
+    std::uint64_t scope_number = 0;
     bool half_close_too = true; // a peer that sends no more is gone
     bool gone = false;          // he was, and it has been called off
     io_slot* slot = nullptr;    // whose lock guards it, while it watches
@@ -86,7 +82,7 @@ public:
     // ---- for runtime/for_peer.hpp
     /// Calls the scope off (as `interrupt` does) when the peer is gone, now or later. One at a time: it ends the watch before.
     void call_off_on_hangup(detail::hangup_watch& w) noexcept;
-    /// Ends whoever's watch there is.
+    /// Ends whoever's watch there is. By the process that it calls off, which takes that back where it has not come to pass.
     void keep_on_hangup() noexcept;
 
     class [[nodiscard("co_await it")]] wait_awaiter {

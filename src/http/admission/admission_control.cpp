@@ -28,6 +28,10 @@ const char* to_string(refusal r) noexcept {
     case refusal::client_connections: return "client_connections";
     case refusal::handler_timeout: return "handler_timeout";
     case refusal::client_gone: return "client_gone";
+    case refusal::header_timeout: return "header_timeout";
+    case refusal::body_timeout: return "body_timeout";
+    case refusal::write_timeout: return "write_timeout";
+    case refusal::idle_timeout: return "idle_timeout";
     }
     return "unknown";
 }
@@ -129,7 +133,8 @@ std::optional<refusal> admission_control::decide(const traffic_class& c, const a
     } else {
         const bool in_a_moment = place.error() == concurrency_limit::turned_away::unproven;
         const bool waits = in_a_moment && a.may_wait && a.asking < options_.surge_patience;
-        if (waits && c.state_->waiting.load(relaxed) < most_waiting) return std::nullopt;
+        const bool is_one = a.asking > duration::zero(); // of those that wait already
+        if (waits && (is_one || c.state_->waiting.load(relaxed) < most_waiting)) return std::nullopt;
         return refusal::concurrency;
     }
     if (sharing) shares_.note(a.client, now);

@@ -7,8 +7,6 @@ namespace genever::http {
 
 namespace {
 
-constexpr std::size_t reserved = 16;
-
 std::size_t descriptors() noexcept {
     rlimit l{};
     if (getrlimit(RLIMIT_NOFILE, &l) != 0) return 1024;
@@ -18,7 +16,8 @@ std::size_t descriptors() noexcept {
 
 } // namespace
 
-connection_limits::connection_limits(std::size_t most, std::size_t most_of_a_client) noexcept
+connection_limits::connection_limits(std::size_t most, std::size_t most_of_a_client,
+                                     std::size_t reserved) noexcept
     : most_(std::max<std::size_t>(most, 1)), most_of_a_client_(std::max<std::size_t>(most_of_a_client, 1)),
       reserve_(std::min(reserved, most_ / 8)) {}
 
@@ -29,7 +28,7 @@ connection_limits connection_limits::of(const admission_options& o) noexcept {
         most = all - all / 8;
     }
     const std::size_t client = o.max_connections_per_client;
-    return {most, client != 0 ? client : most - most / 2};
+    return {most, client != 0 ? client : most - most / 2, o.reserved_connections};
 }
 
 connection_limits::verdict connection_limits::enter(client_key who) {

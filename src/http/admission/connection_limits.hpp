@@ -14,7 +14,8 @@ namespace genever::http {
 /// Counts exactly; its memory is bounded by the number of connections. Under the server's lock.
 class connection_limits {
 public:
-    connection_limits(std::size_t most, std::size_t most_of_a_client) noexcept;
+    /// Of the most, so many (an eighth of them at most) are the reserve.
+    connection_limits(std::size_t most, std::size_t most_of_a_client, std::size_t reserved) noexcept;
     /// With what the options leave open filled in: from the file descriptors that the process may have now.
     static connection_limits of(const admission_options& o) noexcept;
 

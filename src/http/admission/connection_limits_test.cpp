@@ -6,7 +6,7 @@ using namespace genever::http;
 using enum connection_limits::verdict;
 
 TEST(ConnectionLimits, CountAll) {
-    connection_limits l{3, 3};
+    connection_limits l{3, 3, 16};
     for (client_key c : {1, 2, 3}) EXPECT_EQ(l.enter(c), admitted);
     EXPECT_EQ(l.enter(4), too_many);
     l.leave(2, false);
@@ -15,7 +15,7 @@ TEST(ConnectionLimits, CountAll) {
 }
 
 TEST(ConnectionLimits, CountThoseOfEachClient) {
-    connection_limits l{100, 2};
+    connection_limits l{100, 2, 16};
     EXPECT_EQ(l.enter(1), admitted);
     EXPECT_EQ(l.enter(1), admitted);
     EXPECT_EQ(l.enter(1), too_many_of_client);
@@ -26,7 +26,7 @@ TEST(ConnectionLimits, CountThoseOfEachClient) {
 }
 
 TEST(ConnectionLimits, KeepTheLastForCriticalRequests) {
-    connection_limits l{16, 16}; // an eighth of them
+    connection_limits l{16, 16, 16}; // an eighth of them
     for (int i = 0; i < 14; ++i) EXPECT_EQ(l.enter(1), admitted);
     EXPECT_EQ(l.enter(1), admitted_in_reserve);
     EXPECT_EQ(l.enter(1), admitted_in_reserve);
