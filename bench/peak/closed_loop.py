@@ -60,7 +60,7 @@ class Steady(Scenario):
              "the server has both and shares them with wrk, so that its requests a second say little and its CPU time a "
              "request says much. The latencies are those of a closed loop at saturation: mostly waiting behind the "
              "other connections (wrk has none for pipelines). The open loop below has the ones that a client would see. "
-             "What is refused counts as a cost of what is served, and in the latencies.")
+             "What is refused (any status above 399) counts as a cost of what is served, and in the latencies.")
     figures = (Figure("requests_per_s", "requests/s", "more"),
                Figure("cpu_us", "server CPU, µs a request", "less"),
                Figure("per_cpu_s", "requests a CPU second", "more"),

@@ -207,7 +207,9 @@ class Goals(unittest.TestCase):
             self.assertIn("missed", found, part)
 
     def test_nothing_measured_is_nothing_met(self):
-        self.assertEqual(set(self.verdicts(Results()).values()), {"not measured"})
+        nothing = self.verdicts(Results())
+        self.assertEqual(set(nothing.values()), {"not measured"})
+        self.assertEqual(set(nothing), set(self.verdicts(made_up())))
 
     def test_one_failed_request_in_any_round_is_a_failure(self):
         results = made_up()
@@ -236,7 +238,13 @@ class Goals(unittest.TestCase):
         results.fail("churn", "64 clients", "genever", 0, "it ended")
         self.assertIn(("churn", "64 clients", "requests_per_s"),
                       {(s.key, c, f.key) for s, c, f, *_ in goals.behind(results, run.SCENARIOS)})
-        self.assertIn("has no figure", report.behind_table(results, run.SCENARIOS))
+        self.assertIn("Genever failed", report.behind_table(results, run.SCENARIOS))
+
+    def test_an_overload_that_failed_is_no_recovery(self):
+        results = made_up()
+        results.fail("overload", "work × 10", "genever", 0, "it ended")
+        what = "after an overload: until latency is as before, at most"
+        self.assertEqual((self.verdicts(made_up())[what], self.verdicts(results)[what]), ("met", "missed"))
 
 
 class Recovery(unittest.TestCase):

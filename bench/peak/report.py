@@ -54,7 +54,7 @@ def behind_table(results, scenarios):
     for scenario, cell, figure, peer, own, theirs in found:
         rows.append(f"<tr><td class=name>{scenario.title}</td><td class=name>{html.escape(cell)}</td>"
                     f"<td class=name>{html.escape(figure.title)}</td><td>{number(own * figure.scale)}</td>"
-                    f"<td>{number(theirs * figure.scale)}</td><td class=name>{NAMES.get(peer, 'Genever has no figure')}</td></tr>")
+                    f"<td>{number(theirs * figure.scale)}</td><td class=name>{NAMES.get(peer, 'Genever failed')}</td></tr>")
     return "\n".join([*rows, "</table>"])
 
 
@@ -74,8 +74,7 @@ def best_of(results, scenario, cell, figure):
 def scenario_table(results, scenario, order):
     head = "".join(f"<th>{html.escape(figure.title)}</th>" for figure in scenario.figures)
     rows = [f"<table><tr><th class=name></th><th class=name>stack</th>{head}</tr>"]
-    failed_cells = [f["cell"] for f in results.failures if f["scenario"] == scenario.key]
-    for cell in dict.fromkeys([*results.cells(scenario.key), *failed_cells]):
+    for cell in results.all_cells(scenario.key):
         measured = [stack for stack in order if stack in results.stacks(scenario.key, cell)]
         failures = {stack: results.failed(scenario.key, cell, stack) for stack in order}
         lines = []

@@ -25,6 +25,10 @@ class Results:
     def cells(self, scenario):
         return list(dict.fromkeys(s["cell"] for s in self._of(scenario)))
 
+    def all_cells(self, scenario):
+        """Also those in which nothing could be measured."""
+        return list(dict.fromkeys([*self.cells(scenario), *(f["cell"] for f in self.failures if f["scenario"] == scenario)]))
+
     def stacks(self, scenario=None, cell=None):
         found = self.samples if scenario is None else self._of(scenario, cell)
         return list(dict.fromkeys(s["stack"] for s in found))

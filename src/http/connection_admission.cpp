@@ -46,7 +46,7 @@ task<bool> connection::wait_for_a_place() {
     bool sent = out_.empty() || flush_now(); // the client has waited for it long enough
     if (!sent) sent = co_await flush();
     if (!sent) {
-        server_.admission.count(refusal::client_gone);
+        if (!late_) server_.admission.count(refusal::client_gone);
         co_return false;
     }
     {

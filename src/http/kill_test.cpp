@@ -382,6 +382,7 @@ TEST(HttpKill, WhileARequestWaitsForAPlaceInItsClassLeavesNothingBehind) {
                     co_await c.say(get("/hold" + std::to_string(round)));
                 }
                 co_await until(p->reached, 4);
+                co_await until(p->alive, 4);
                 client c;
                 co_await c.connect(port);
                 co_await c.say(get("/kill" + std::to_string(round)));
@@ -408,7 +409,8 @@ task<> kill_the_acceptor(acceptor_waits where) {
     const http::server_options options{.address = "127.0.0.1",
                                        .port = 0,
                                        .handler = [p](http::exchange& x) -> task<> { return handle(p, x); },
-                                       .drain_timeout = 10s};
+                                       .drain_timeout = 10s,
+                                       .admission = patient({})};
     auto server = std::make_shared<http::server_state>(options);
     const pid connections = http::start_connections(server);
     std::optional<test::ended_with_us> gate;

@@ -356,7 +356,8 @@ TEST(HttpServer, ADrainAnswersWhatIsInFlightAndClosesWhoIsIdle) {
             if (x.request.path == "/slow") co_await sleep_for(50ms);
             x.response.body = x.request.path;
         };
-        http::server_options options{.address = "127.0.0.1", .port = 0, .handler = handler};
+        http::server_options options{
+            .address = "127.0.0.1", .port = 0, .handler = handler, .admission = patient({})};
         runtime rt{{.workers = workers}};
         rt.run([&]() -> task<> {
             trap_exit(true);
@@ -387,7 +388,8 @@ TEST(HttpServer, ADrainAnswersWhatIsInFlightAndClosesWhoIsIdle) {
 
 TEST(HttpServer, AKilledConnectionsProcessTakesTheConnectionsWithIt) {
     for (const unsigned workers : test::thread_counts) {
-        http::server_options options{.address = "127.0.0.1", .port = 0, .handler = answer_path};
+        http::server_options options{
+            .address = "127.0.0.1", .port = 0, .handler = answer_path, .admission = patient({})};
         runtime rt{{.workers = workers}};
         rt.run([&]() -> task<> {
             trap_exit(true);

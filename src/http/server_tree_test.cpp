@@ -280,7 +280,8 @@ TEST(HttpServerTree, ADrainWaitsForConnectionsWhoseProcessesHaveNotRunYet) {
     runtime rt{workers(1)};
     rt.run([]() -> task<> {
         trap_exit(true);
-        auto server = std::make_shared<http::server_state>(http::server_options{.handler = answer_path});
+        auto server = std::make_shared<http::server_state>(
+            http::server_options{.handler = answer_path, .admission = patient({})});
         const pid connections = http::start_connections(server);
         for (int i = 0; i < 10; ++i) co_await yield(); // it waits
         auto listener = net::tcp_listener::bind(*net::endpoint::parse("127.0.0.1", 0));

@@ -129,7 +129,10 @@ TEST(Waiting, WhatCameWhileItsPredecessorWasHandledHasNotWaitedForTheServer) {
     std::atomic<bool> begun{false};
     std::atomic<bool> more_sent{false};
     auto stats = std::make_shared<http::server_stats>();
-    with_server({.handler = hold{begun, more_sent}, .stats = stats},
+    // The second is held for 100 ms and more; a slow machine may hold the first for nearly as long.
+    with_server({.handler = hold{begun, more_sent},
+                 .admission = {.queue_target = 90ms, .queue_interval = 10s, .queue_limit = 95ms},
+                 .stats = stats},
                 [&](std::uint16_t port) -> task<> {
                     const int fd = connect_blocking(port);
                     send_blocking(fd, get("/slow"));

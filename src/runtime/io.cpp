@@ -98,15 +98,16 @@ void io_handle::call_off_on_hangup(hangup_watch& w) noexcept {
     spin_guard g{slot_->lock};
     w.slot = slot_;
     slot_->on_hangup = &w;
-    slot_->look_after_hangup();
+    slot_->look_after_hangup(); // nobody is to be pushed: its process runs here
 }
 
-// Under the lock, also what it calls: whoever takes the call back afterwards has seen it.
-void io_slot::look_after_hangup() noexcept {
+// The call is marked under the lock: whoever takes it back afterwards has seen it.
+process* io_slot::look_after_hangup() noexcept {
     hangup_watch* const w = on_hangup;
-    if (!w || w->gone || !(write_closed || (read_closed && w->half_close_too))) return;
-    w->gone = true;
-    interrupt(w->process_and_use, w->scope_number, true);
+    if (!w || w->gone || !(write_closed || (read_closed && w->half_close_too))) return nullptr;
+    const called_off done = call_off_for_peer(w->process_and_use, w->scope_number);
+    w->gone = done.in_time;
+    return done.to_push;
 }
 
 void io_handle::keep_on_hangup() noexcept {

@@ -139,6 +139,7 @@ bool poller::poll(std::int64_t timeout) noexcept {
         const std::uint32_t what = events[i].events;
         wait_ticket reader;
         wait_ticket writer;
+        process* called_off = nullptr;
         {
             spin_guard g{s.lock};
             if (s.fd < 0 || key_of(s) != events[i].data.u64) continue;
@@ -154,8 +155,9 @@ bool poller::poll(std::int64_t timeout) noexcept {
                 s.write_edge = s.writer.p == nullptr;
                 writer = std::exchange(s.writer, {});
             }
-            s.look_after_hangup();
+            called_off = s.look_after_hangup();
         }
+        if (called_off) push_ready(*called_off);
         const auto use = static_cast<std::uint16_t>(events[i].data.u64 >> address_bits);
         if (reader.p) deliver_edge(s, use, false, reader);
         if (writer.p) deliver_edge(s, use, true, writer);

@@ -41,8 +41,8 @@ struct io_slot {
         else
             read_edge = true;
     }
-    /// Under the lock: calls off what is done for the peer, if he is gone.
-    void look_after_hangup() noexcept;
+    /// Under the lock: calls off what is done for the peer, if he is gone. Whoever is to be pushed after the unlock, or null.
+    process* look_after_hangup() noexcept;
 };
 static_assert(sizeof(io_slot) <= 64);
 

@@ -401,7 +401,7 @@ runtime_core::obeyed runtime_core::obey(process& p) {
         killed = p.killed;
         if (!killed && p.interrupted) {
             for (scope* s = p.extras->scopes; s; s = s->outer)
-                if (s->called_off()) off = s; // the outermost one takes the others with it
+                if (s->is_called_off()) off = s; // the outermost one takes the others with it
             if (off) p.extras->scopes = off->outer;
             refresh_interrupt(p);
         }

@@ -43,29 +43,23 @@ class Hogs(unittest.TestCase):
         enough = threading.Event()
 
         def burn():
-            # The next one at once: some of them are at it throughout. Eight at a time are an overload, so one that has
-            # waited for too long may be refused; it asks again.
+            # The next one at once: some of them are at it throughout.
             while not enough.is_set():
-                status = service.request("GET", "/work?us=3000000", timeout=120).status
-                answers.append(status)
-                if status == 503:
-                    time.sleep(0.1)
+                answers.append(service.request("GET", "/work?us=3000000", timeout=120).status)
 
         hogs = [threading.Thread(target=burn) for _ in range(8)]
         for hog in hogs:
             hog.start()
         try:
             eventually(lambda: "has kept its thread" in service.log(), "a report of the stall", 30)
-            # The cores are the machine's, whose owner may be busy: a few of the pings may have waited for too long.
             pings = [service.get("/ping").status for _ in range(200)]
         finally:
             enough.set()
         for hog in hogs:
             hog.join()
-        self.assertLessEqual(set(pings), {200, 503})
-        self.assertLess(pings.count(503), 20, "refused, of 200")
-        self.assertLessEqual(set(answers), {200, 503})
-        burnt = answers.count(200)
+        self.assertEqual(set(pings), {200})
+        self.assertEqual(set(answers), {200})
+        burnt = len(answers)
         self.assertGreaterEqual(burnt, 2, "hogs, one for each core")
         eventually(lambda: service.log().count("has kept its thread") == burnt, "one report for each stall", 30)
         # ThreadSanitizer delivers a signal only when the thread calls into it, and by then the stack is another.

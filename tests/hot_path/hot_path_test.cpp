@@ -77,13 +77,15 @@ struct outcome {
 };
 
 /// Asks over each connection in turn, many times, and counts once they are warm.
+std::atomic<bool> full{false}; // the class of `/full` is
+
 outcome ask(std::uint16_t port, std::string_view request, std::string_view body, int rounds,
             std::string_view status) {
     std::vector<plain_client> clients;
     const plain_client first{port};
     if (!status.starts_with("HTTP/1.1 200 ")) { // this one has the only place, for good
         first.say(request);
-        std::this_thread::sleep_for(200ms);
+        for (const time_point end = now() + 10s; !full && now() < end;) std::this_thread::sleep_for(1ms);
     }
     for (int i = 0; i < connections; ++i) clients.emplace_back(port);
     outcome o{.answered = true, .allocations = ~std::uint64_t{0}};
@@ -118,6 +120,7 @@ outcome serve_and_ask(std::string_view request, std::string_view body, int round
             [](web::context& c) { c.json(200, {{"id", c.param("id")}, {"pid", c.param("pid")}}); });
     app.post("/full",
              [](web::context& c) -> task<> {
+                 full = true;
                  c.json(200, {{"in", "hand"}});
                  co_await sleep_for(1h);
              })

@@ -28,7 +28,7 @@ struct scope {
     std::uint64_t number = 0; // repeats after 2^32 others of its process: no call-off is so late
     bool late = false;        // called off: by a deadline, or by somebody's word
     bool peer_gone = false;   // called off, as long as that is not taken back
-    bool called_off() const noexcept { return late || peer_gone; }
+    bool is_called_off() const noexcept { return late || peer_gone; }
     process* owner = nullptr;
     std::coroutine_handle<> parent;             // goes on when the stretch has ended or been destroyed
     void (*destroy)(scope&) noexcept = nullptr; // destroys the stretch's frames
@@ -39,8 +39,13 @@ struct scope {
 
 /// Calls the scope of this number off if the process still lives and the scope is still entered. Any thread.
 /// `process_and_use` holds the process's generation where other tickets hold a token.
-/// `peer_gone`: since nobody is there for whom it would be done.
-void interrupt(wait_ticket process_and_use, std::uint64_t scope_number, bool peer_gone = false) noexcept;
+void interrupt(wait_ticket process_and_use, std::uint64_t scope_number) noexcept;
+/// The same since nobody is there for whom it would be done, for who holds a lock.
+struct called_off {
+    bool in_time = false;       // the scope was still entered
+    process* to_push = nullptr; // who is to be pushed (`push_ready`) once that lock is free
+};
+called_off call_off_for_peer(wait_ticket process_and_use, std::uint64_t scope_number) noexcept;
 /// By the process itself: what `peer_gone` has called off goes on, unless something else has, too.
 void forget_peer_gone(wait_ticket process_and_use, std::uint64_t scope_number) noexcept;
 
