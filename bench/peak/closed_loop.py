@@ -71,10 +71,8 @@ class Steady(Scenario):
     def cells(self, bench):
         if bench.quick:
             return [f"{name}, 64 connections, one core" for name in WORKLOADS] + ["ping, 512 connections, one core"]
-        one = [f"{name}, {n:,} connections, one core" for name in WORKLOADS for n in (64, 512, 4096)]
-        two = [f"{name}, {n:,} connections, two cores"
-               for name in WORKLOADS for n in ((64, 512, 4096) if name == "ping" else (64,))]
-        return one + two
+        return [f"{name}, {n:,} connections, {cores}" for cores in ("one core", "two cores") for name in WORKLOADS
+                for n in (64, 512, 4096)]
 
     def takes(self, stack, cell):
         name = cell.split(",")[0]

@@ -1,6 +1,7 @@
 #include "server_processes.hpp"
 
 #include "accepted_client.hpp"
+#include "http/admission/accept_pace.hpp"
 
 #include <genever/base/log.hpp>
 #include <genever/net/tcp.hpp>
@@ -17,9 +18,6 @@ namespace genever::http {
 using namespace std::chrono_literals;
 
 namespace {
-
-// How many connections are accepted in a row before others may run.
-constexpr int accept_batch = 64;
 
 /// Ends the calling process, which traps exits, with `reason`.
 task<> end_with(exit_reason reason) {
@@ -68,22 +66,6 @@ void turn_away(net::unique_fd fd, const admission_control& admission) noexcept {
     char passed[4096]; // what stays unread would make the close a reset, which destroys the answer
     [[maybe_unused]] auto read = ::recv(fd.get(), passed, sizeof passed, MSG_DONTWAIT);
 }
-
-/// How many connections may still be accepted: an even rate of them, and up to a batch at once.
-class accept_pace {
-public:
-    explicit accept_pace(std::uint32_t rate) noexcept : step_(rate == 0 ? 0 : 1'000'000'000 / rate) {}
-    /// After one has been accepted: how long to wait before the next.
-    duration pause(time_point now) noexcept {
-        if (step_ == 0) return duration{0};
-        due_ = std::max(due_, now) + duration{step_};
-        return due_ - now > accept_batch * duration{step_} ? due_ - now : duration{0};
-    }
-
-private:
-    duration::rep step_;
-    time_point due_{};
-};
 
 /// Since when those who are accepted have waited: with their first bytes in the backlog, too, as long as nothing but the server's
 /// other work kept them there.

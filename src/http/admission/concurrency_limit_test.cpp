@@ -24,6 +24,22 @@ constexpr std::size_t unbounded = 1'000'000;
 
 } // namespace
 
+// The last quarter of the places is kept from who has had more than a share.
+TEST(FixedLimit, KeepsSomePlacesFromWhoHasHadMoreThanAShare) {
+    const time_point t{1h};
+    const concurrency_limit::bounds any{.least = 1, .initial = 1};
+    concurrency_limit l{8};
+    for (int i = 0; i < 6; ++i) EXPECT_TRUE(l.enter(t, any, 0.0));
+    EXPECT_FALSE(l.enter(t, any, 0.0));
+    EXPECT_TRUE(l.enter(t, any, 0.5));
+    EXPECT_FALSE(l.enter(t, any, 0.5));
+    EXPECT_TRUE(l.enter(t, any, 1.0));
+    EXPECT_FALSE(l.enter(t, any, 1.0));
+    EXPECT_EQ(l.in_hand(), 8U);
+    concurrency_limit one{1}; // nobody is shut out
+    EXPECT_TRUE(one.enter(t, any, 0.0));
+}
+
 TEST_P(ConcurrencyLimit, DoesNotExistWhileTheServiceKeepsUp) {
     world w{GetParam(), std::nullopt};
     auto s = w.run(240, 60s); // of 400
