@@ -39,6 +39,15 @@ def peers_figures(results, scenario, cell, figure, unit=""):
     return ", ".join(f"{name} {number(value)}{unit}" for name, value in told if known(value))
 
 
+def in_time(results, what, most_ms, scenario, cell, figure, failed=0):
+    """Whether a latency is at most so many ms, and nothing has failed."""
+    found, wanted = results.median(scenario, cell, "genever", figure), f"≤ {most_ms} ms"
+    if not known(found):
+        return unmeasured(what, wanted)
+    return Goal(what, wanted, f"{number(found)} ms" + (f", {failed} failed" if failed else ""), found <= most_ms and not failed,
+                peers_figures(results, scenario, cell, figure, " ms"))
+
+
 def unmeasured(what, wanted):
     return Goal(what, wanted, "–", None)
 
@@ -68,27 +77,19 @@ def overload(results):
         peers = [(NAMES[p], results.median("overload", cell, p, "goodput"), peak_of(results, name, p)) for p in PEERS]
         yield Goal(share, "≥ 95 % of peak", f"{100 * served / peak:.1f} %", served >= 0.95 * peak,
                    ", ".join(f"{peer} {100 * good / best:.1f} %" for peer, good, best in peers if known(good)))
-        for what, figure in ((p99, "p99_ms"), (health, "health_ms")):
-            found = results.median("overload", cell, "genever", figure)
-            failed = sum(results.values("overload", cell, "genever", "health_failed")) if figure == "health_ms" else 0
-            yield Goal(what, "≤ 50 ms", f"{number(found)} ms" + (f", {failed} failed" if failed else ""),
-                       found <= 50 and not failed, peers_figures(results, "overload", cell, figure, " ms"))
+        yield in_time(results, p99, 50, "overload", cell, "p99_ms")
+        yield in_time(results, health, 50, "overload", cell, "health_ms",
+                      sum(results.values("overload", cell, "genever", "health_failed")))
 
 
 def ten_times(results):
     for name in ("work", "pool"):
         cell = f"{name} × 10"
-        what, wanted = f"`{name}`, 10 times overload: the critical route's p99, none of them failed", "≤ 50 ms"
-        found = results.median("overload", cell, "genever", "health_ms")
-        if not known(found):
-            yield unmeasured(what, wanted)
-            continue
-        failed = sum(results.values("overload", cell, "genever", "health_failed"))
-        beside = [peers_figures(results, "overload", cell, "health_ms", " ms")]
+        goal = in_time(results, f"`{name}`, 10 times overload: the critical route's p99, none of them failed", 50,
+                       "overload", cell, "health_ms", sum(results.values("overload", cell, "genever", "health_failed")))
         if known(late := results.median("overload", cell, "genever", "lag_ms")):
-            beside.append(f"the load's generator late by {number(late)} ms")
-        yield Goal(what, wanted, f"{number(found)} ms" + (f", {failed} failed" if failed else ""), found <= 50 and not failed,
-                   "; ".join(filter(None, beside)))
+            goal.peers = "; ".join(filter(None, [goal.peers, f"the load's generator late by {number(late)} ms"]))
+        yield goal
 
 
 def recovery(results):
@@ -153,25 +154,14 @@ def heavy_storm(results):
 
 
 def hogs(results):
-    for cell in ("burn", "block"):
-        what, wanted = f"among 8 hogs that {cell}: p99 of `/ping`", "≤ 5 ms"
-        found = results.median("hogs", cell, "genever", "p99_ms")
-        if not known(found):
-            yield unmeasured(what, wanted)
-            continue
-        yield Goal(what, wanted, f"{number(found)} ms", found <= 5, peers_figures(results, "hogs", cell, "p99_ms", " ms"))
+    for how in ("burn", "block"):
+        yield in_time(results, f"among 8 hogs that {how}: p99 of `/ping`", 5, "hogs", how, "p99_ms")
 
 
 def arriving_hogs(results):
     for how in ("burn", "block"):
-        cell = f"20 a second {how}"
-        what, wanted = f"among 20 new hogs a second that {how} for 0.4 s, two workers: p99 of `/ping`", "≤ 5 ms"
-        found = results.median("arriving hogs", cell, "genever", "p99_ms")
-        if not known(found):
-            yield unmeasured(what, wanted)
-            continue
-        yield Goal(what, wanted, f"{number(found)} ms", found <= 5,
-                   peers_figures(results, "arriving hogs", cell, "p99_ms", " ms"))
+        yield in_time(results, f"among 20 new hogs a second that {how} for 0.4 s, two workers: p99 of `/ping`", 5,
+                      "arriving hogs", f"20 a second {how}", "p99_ms")
 
 
 def idle(results):
