@@ -112,7 +112,8 @@ class Overload(Scenario):
             workers = min(MOST_WORKERS, max(WORKERS, round(full * int(times) * PATIENCE)))
             load = Attack(bench, server.port, [("GET", path)], full * int(times), seconds, timeout=PATIENCE,
                           workers=workers)
-            health = Attack(bench, server.port, [("GET", route) for route in stack.critical], 50, seconds, timeout=PATIENCE)
+            health = Attack(bench, server.port, [("GET", route) for route in stack.critical], 50, seconds, timeout=PATIENCE,
+                            ahead=True)
             try:
                 load_ends = time.time() + seconds
                 # The clients' last second of patience is not waited for: whoever comes now wants to be served.

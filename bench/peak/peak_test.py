@@ -80,6 +80,16 @@ class Wrk(unittest.TestCase):
         self.assertIn("done = function", script)
 
 
+class Paced(unittest.TestCase):
+    def test_a_storm_of_any_rate_has_a_few_connections_and_no_more(self):
+        for rate in (400, 1_000, 2_000, 4_000, 20_000):
+            connections, pause_ms = storms.paced(rate)
+            self.assertGreaterEqual(connections, 5)
+            self.assertLessEqual(connections, 70)
+            self.assertAlmostEqual(connections * 1e3 / (pause_ms + 1.5) / rate, 1, delta=0.1)
+        self.assertEqual(storms.paced(1)[0], 4)
+
+
 class Figures(unittest.TestCase):
     def test_quantiles_are_values_that_occurred(self):
         values = list(range(1, 101))
@@ -274,7 +284,8 @@ class Recovery(unittest.TestCase):
 
 
 FACTS = {"date": "2026-01-01", "commit": "abc", "cpu": "a CPU", "cores": 2, "kernel": "Linux", "wrk": "wrk 4.1",
-         "vegeta": "12", "rounds": 1, "questions": 13, "others": 0.012, "command": "make peak", "server_core": 0,
+         "vegeta": "12", "rounds": 1, "questions": 13, "others": 0.012, "ahead": True,
+         "command": "make peak", "server_core": 0,
          "load_core": 1, "stacks": [{"key": key, "title": goals.NAMES[key], "version": "1 <&>", "notes": ["a `note`"]}
                                     for key in ("genever", "gin", "otp")],
          "skipped": [{"key": "phoenix", "title": "Phoenix", "why": "mix not found"}]}
@@ -330,6 +341,10 @@ class Report(unittest.TestCase):
         self.assertIn("Phoenix is missing: mix not found", text)
         self.assertIn("ended <badly>", text)
         self.assertIn("not measured", text)
+
+    def test_it_says_whose_turn_it_is_where_two_loads_share_a_core(self):
+        self.assertIn("goes first", report.conditions(FACTS))
+        self.assertIn("is not permitted", report.conditions({**FACTS, "ahead": False}))
 
     def test_the_raw_samples_are_in_the_page(self):
         results = made_up()

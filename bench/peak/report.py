@@ -106,7 +106,9 @@ def condition_lines(facts):
     lines = [f"Machine: {facts['cpu']}, {facts['cores']} cores, {facts['kernel']}; measured {facts['date']}.",
              f"The server runs alone on core {facts['server_core']}, all load and the driver on core {facts['load_core']}; for "
              "“two cores” the server has both, and the load shares them.",
-             f"Load: {facts['wrk']} (closed loops), vegeta {facts['vegeta']} (open loops), pinned to the load's core.",
+             f"Load: {facts['wrk']} (closed loops), vegeta {facts['vegeta']} (open loops), pinned to the load's core. Where two "
+             "share it " + ("the one whose latencies count goes first (`chrt --fifo 1`)." if facts["ahead"] else
+                "the one whose latencies count waits for the other too: `chrt --fifo 1` is not permitted here."),
              f"{facts['rounds']} round{'s' if facts['rounds'] != 1 else ''}; in each cell the stacks take turns, in an order that "
              "rotates, each with a fresh server. Figures are medians (min–max) over the rounds.",
              f"Before anything was timed, all stacks gave the same answers to {facts['questions']} questions (status, media type, "

@@ -25,6 +25,7 @@ from measuring import ROOT, Invalid, Skipped, machine, output_of, say, write_doc
 from alike import check_alike  # noqa: E402
 from closed_loop import Churn, Idle, Steady  # noqa: E402
 from goals import PING, goals  # noqa: E402
+from load import ahead_of_others  # noqa: E402
 from open_loop import ArrivingHogs, Hogs, OpenLoop, Overload, SlowClients, Soak  # noqa: E402
 from plots import headline_plots  # noqa: E402
 from report import as_json, markdown, page, readme  # noqa: E402
@@ -48,6 +49,7 @@ class Bench:
         self.all_cores = sorted({options.server_core, options.load_core})
         self.scratch = pathlib.Path(scratch)
         self.vegeta = BUILT / "vegeta"
+        self.ahead = ahead_of_others()
         self.env = dict(os.environ)
         self.round = 0
         self.capacities = {}
@@ -196,6 +198,7 @@ def main():
         os.sched_setaffinity(0, {options.load_core})  # the driver's own work is no business of the server's core
         with tempfile.TemporaryDirectory(prefix="peak-") as scratch:
             bench = Bench(options, scratch)
+            facts["ahead"] = bool(bench.ahead)
             facts["questions"] = check_alike(bench, stacks)
             say(f"all stacks answer alike: {facts['questions']} questions")
             results = measure_all(bench, stacks, chosen(options), options)

@@ -15,8 +15,7 @@ from open_loop import MS, latencies  # noqa: E402
 from scenario import Figure, Scenario  # noqa: E402
 from serving import MemoryWatch, serving  # noqa: E402
 
-PAUSE_MS = 10  # of each of wrk's connections between two crashes
-STEP = 0.1     # seconds, of the rate over time
+STEP = 0.1  # seconds, of the rate over time
 
 
 RESTART_AFTER = 0.1  # seconds: systemd's default (RestartSec=)
@@ -48,6 +47,14 @@ class Restarter:
     def __exit__(self, *_):
         self._done.set()
         self._thread.join()
+
+
+def paced(rate):
+    """wrk's connections, and the pause of each after an answer in ms, that make about so many requests a second. Few
+    connections: each is a timer that wrk looks at whenever anything happens; but five, for the rate not to be too coarse."""
+    pause_ms = max(2, round(4_000 / rate))
+    # A connection is back after its pause, an answer's time, and what wrk's timers are late.
+    return max(1, round(rate * (pause_ms + 1.5) / 1e3)), pause_ms
 
 
 class CrashStorm(Scenario):
@@ -95,16 +102,15 @@ class CrashStorm(Scenario):
         seconds = begin + storm + 1.5
         with serving(bench, stack) as server, MemoryWatch(server) as memory, Restarter(server) as restarter:
             attack(bench, server, [("GET", "/ping")], good_rate, 0.5)
-            good = Attack(bench, server.port, [("GET", "/ping")], good_rate, seconds, timeout=2)
+            good = Attack(bench, server.port, [("GET", "/ping")], good_rate, seconds, timeout=2, ahead=True)
             try:
                 time.sleep(begin)
                 began = time.time()
                 if crash_path == "/panic/goroutine":
                     result = self.bare_panics(bench, server, storm)
                 else:
-                    # A connection is back after its pause, an answer's time, and what wrk's timers are late.
-                    connections = max(1, round(crash_rate * (PAUSE_MS + 1.5) / 1e3))
-                    result = Wrk(bench, server.port, crash_path, storm, connections, delay_ms=PAUSE_MS).result()
+                    connections, pause_ms = paced(crash_rate)
+                    result = Wrk(bench, server.port, crash_path, storm, connections, delay_ms=pause_ms).result()
                 ended = time.time()
                 shots = good.shots()
             finally:
