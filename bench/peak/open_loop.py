@@ -39,13 +39,19 @@ def latencies(shots):
     return [shot.latency * MS for shot in shots]
 
 
+def told_to(shots, patience):
+    """Latencies where all ought to be served: whoever is not, however quickly that was said, might as well have waited for
+    as long as its patience lasted."""
+    return [(shot.latency if shot.status == 200 else patience) * MS for shot in shots]
+
+
 def lag_p99(shots):
     return quantiles(shots.lag(), p99=0.99)["p99"] * MS
 
 
 class OpenLoop(Scenario):
     key, title = "open loop", "Open loop"
-    WORK = "/work?us=100"
+    WORK, PATIENCE = "/work?us=100", 5
     about = ("Requests of `/work?us=100` (100 µs of CPU each, so that one core of load can offer what one core of server can "
              "serve) at a constant rate, whether or not earlier ones have been answered: 50, 80 and 95 % of what each stack "
              "serves itself in a closed loop. Latency counts from the moment at which a request was due, so that a "
@@ -63,8 +69,8 @@ class OpenLoop(Scenario):
         rate = capacity(bench, stack, self.WORK) * int(cell.split()[0]) / 100
         with serving(bench, stack) as server, MemoryWatch(server) as memory:
             attack(bench, server, [("GET", self.WORK)], rate / 2, 0.5)
-            shots = attack(bench, server, [("GET", self.WORK)], rate, bench.seconds + 2, timeout=5)
-        all_ms = latencies(shots)
+            shots = attack(bench, server, [("GET", self.WORK)], rate, bench.seconds + 2, timeout=self.PATIENCE)
+        all_ms = told_to(shots, self.PATIENCE)
         return {
             "offered": rate,
             **quantiles(all_ms, p50_ms=0.5, p99_ms=0.99, p999_ms=0.999, max_ms=1),
@@ -140,8 +146,7 @@ class Overload(Scenario):
             "refused": 100 * len(refused) / offered,
             "refusal_ms": quantiles(latencies(refused), p99=0.99)["p99"],
             "lost": 100 * max(0, offered - len(served) - len(refused)) / offered,
-            "health_ms": quantiles([shot.latency * MS if shot.status == 200 else PATIENCE * MS for shot in probes],
-                                   p99=0.99)["p99"],
+            "health_ms": quantiles(told_to(probes, PATIENCE), p99=0.99)["p99"],
             "health_failed": sum(shot.status != 200 for shot in probes),
             "resident_mib": memory.most() / MIB,
             "recovery_s": recovered,
@@ -186,7 +191,7 @@ class Hogs(Scenario):
     figures = (Figure("p50_ms", "/ping: p50, ms", "less"), Figure("p99_ms", "p99, ms", "less"),
                Figure("max_ms", "max, ms", "less"), Figure("failed", "failed", "less"),
                Figure("resident_mib", "resident at most, MiB", "less"))
-    RATE, HOGS = 500, 8
+    RATE, HOGS, PATIENCE = 500, 8, 10
 
     def cells(self, bench):
         return ["burn", "block"]
@@ -199,8 +204,8 @@ class Hogs(Scenario):
                 hogs.enter_context(hog)
                 hog.sendall(f"GET /hog?ms=5000&how={cell} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
             time.sleep(0.3)
-            shots = attack(bench, server, [("GET", "/ping")], self.RATE, min(4.0, bench.seconds + 1), timeout=10)
-        ms = latencies(shots)
+            shots = attack(bench, server, [("GET", "/ping")], self.RATE, min(4.0, bench.seconds + 1), timeout=self.PATIENCE)
+        ms = told_to(shots, self.PATIENCE)
         return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
                 "failed": sum(shot.status != 200 for shot in shots),
                 "resident_mib": memory.most() / MIB}, {"latency_ms": curve(ms)}
@@ -208,7 +213,7 @@ class Hogs(Scenario):
 
 class ArrivingHogs(Scenario):
     key, title = "arriving hogs", "Arriving hogs"
-    RATE, HOGS_RATE, HOG_MS, PATIENCE, CORES = 500, 20, 400, 5.0, 2
+    RATE, HOGS_RATE, HOG_MS, PATIENCE, PINGS_PATIENCE, CORES = 500, 20, 400, 5.0, 10, 2
     CELLS = {"20 a second burn": "burn", "20 a second block": "block"}
     about = (f"New hogs keep coming, so that the time until one is found counts as well: {HOGS_RATE} requests a second, each of "
              f"which keeps its thread for {HOG_MS / 1e3:g} s, by computing (`burn`: of CPU time) or by a call that blocks (`block`), "
@@ -232,12 +237,12 @@ class ArrivingHogs(Scenario):
         path = f"/hog?ms={self.HOG_MS}&how={self.CELLS[cell]}"
         with serving(bench, stack, workers=self.CORES) as server, MemoryWatch(server) as memory:
             attack(bench, server, [("GET", "/ping")], self.RATE, 0.5)
-            calm = attack(bench, server, [("GET", "/ping")], self.RATE, bench.seconds, timeout=10)
+            calm = attack(bench, server, [("GET", "/ping")], self.RATE, bench.seconds, timeout=self.PINGS_PATIENCE)
             hogs = Attack(bench, server.port, [("GET", path)], self.HOGS_RATE, seconds, timeout=self.PATIENCE)
             pings = None
             try:
                 time.sleep(0.3)
-                pings = Attack(bench, server.port, [("GET", "/ping")], self.RATE, seconds - 0.5, timeout=10)
+                pings = Attack(bench, server.port, [("GET", "/ping")], self.RATE, seconds - 0.5, timeout=self.PINGS_PATIENCE)
                 shots, hog_shots = pings.shots(), hogs.shots()
             finally:
                 hogs.kill()
@@ -245,11 +250,12 @@ class ArrivingHogs(Scenario):
                     pings.kill()
             if not server.runs():
                 raise Invalid(f"{stack.title}: has ended with {server.process.returncode}: {server.tail()}")
-        return {**quantiles(latencies(calm), calm_p50_ms=0.5, calm_p99_ms=0.99, calm_max_ms=1),
-                **quantiles(latencies(shots), p50_ms=0.5, p99_ms=0.99, max_ms=1),
+        ms = told_to(shots, self.PINGS_PATIENCE)
+        return {**quantiles(told_to(calm, self.PINGS_PATIENCE), calm_p50_ms=0.5, calm_p99_ms=0.99, calm_max_ms=1),
+                **quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
                 "failed": sum(shot.status != 200 for shot in [*calm, *shots]),
                 **fates(hog_shots), "lag_ms": lag_p99(shots), "resident_mib": memory.most() / MIB}, {
-                    "latency_ms": curve(latencies(shots))}
+                    "latency_ms": curve(ms)}
 
 
 def fates(hogs):
@@ -267,7 +273,7 @@ def fates(hogs):
 
 class SlowClients(Scenario):
     key, title = "slow clients", "Slow clients"
-    COUNT, RATE = 5_000, 2_000
+    COUNT, RATE, PATIENCE = 5_000, 2_000, 5
     about = (f"{COUNT:,} connections: nine in ten of them send a byte of a request each second, the others have asked for 400 answers, more than "
              f"the kernel takes off the server's hands, and read a byte each second. Once the server has answered what it "
              f"can of these, their neighbours ask for `/ping` {RATE:,} times a second.")
@@ -282,9 +288,9 @@ class SlowClients(Scenario):
         with serving(bench, stack) as server, MemoryWatch(server) as memory:
             with Holder(bench, server, "slow", self.COUNT) as holder:
                 self.settle(server)
-                shots = attack(bench, server, [("GET", "/ping")], self.RATE, bench.seconds + 1, timeout=5)
+                shots = attack(bench, server, [("GET", "/ping")], self.RATE, bench.seconds + 1, timeout=self.PATIENCE)
                 closed = holder.closed()
-        ms = latencies(shots)
+        ms = told_to(shots, self.PATIENCE)
         return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99), "failed": sum(shot.status != 200 for shot in shots),
                 "resident_mib": memory.most() / MIB, "closed": closed}, {}
 

@@ -208,6 +208,25 @@ class Goals(unittest.TestCase):
         self.assertEqual(set(verdicts.values()), {"met", "not measured"})
         self.assertEqual({what for what in missing if "Phoenix" not in what}, {"soak: memory's slope"})
 
+    def test_none_served_in_time_is_no_time_at_all_but_missed(self):
+        results = Results()
+        results.add("overload", "work × 5", "genever", 0, {"goodput": 0, "capacity": 1000, "p99_ms": math.nan, "health_ms": 5}, {})
+        results.add("hogs", "burn", "genever", 0, {"p99_ms": math.nan}, {})
+        verdicts = self.verdicts(results)
+        self.assertEqual(verdicts["`work`, 5 times overload: p99 of what was served"], "missed")
+        self.assertEqual(verdicts["among 8 hogs that burn: p99 of `/ping`"], "missed")
+        self.assertEqual(verdicts["among 8 hogs that block: p99 of `/ping`"], "not measured")
+
+    def test_what_must_not_happen_must_not_happen_in_any_round(self):
+        results = Results()
+        for number, dropped in enumerate((0, 0, 1)):
+            results.add("crash storm", "20,000 crashes a second", "genever", number, {"dropped": dropped}, {})
+        self.assertEqual(self.verdicts(results)["20,000 crashes a second: connections dropped"], "missed")
+
+    def test_a_refusal_is_no_quick_answer(self):
+        shots = [load.Shot(0, 0, 0.002, 200, "/ping", ""), load.Shot(1, 1, 1.001, 503, "/ping", ""), load.Shot(2, 2, 2.001, 0, "/ping", "refused")]
+        self.assertEqual([round(ms, 6) for ms in open_loop.told_to(shots, 10)], [2, 10_000, 10_000])
+
     def test_bad_figures_miss_their_goals(self):
         verdicts = self.verdicts(made_up(better=False))
         for part in ("beside Gin", "work`, 5 times overload: goodput", "p99 of what was served", "critical route",

@@ -107,7 +107,7 @@ def condition_lines(facts):
              f"The server runs alone on core {facts['server_core']}, all load and the driver on core {facts['load_core']}; for "
              "“two cores” the server has both, and the load shares them.",
              f"Load: {facts['wrk']} (closed loops), vegeta {facts['vegeta']} (open loops), pinned to the load's core. Where two "
-             "share it " + ("the one whose latencies count goes first (`chrt --fifo 1`)." if facts["ahead"] else
+             "share it " + ("the one whose latencies count goes first (`chrt --fifo 1`): in crash storms, in state crash, and the critical route's under overload." if facts["ahead"] else
                 "the one whose latencies count waits for the other too: `chrt --fifo 1` is not permitted here."),
              f"{facts['rounds']} round{'s' if facts['rounds'] != 1 else ''}; in each cell the stacks take turns, in an order that "
              "rotates, each with a fresh server. Figures are medians (min–max) over the rounds.",

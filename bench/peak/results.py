@@ -44,6 +44,10 @@ class Results:
     def spread(self, scenario, cell, stack, figure, scale=1.0):
         return spread([value * scale for value in self.values(scenario, cell, stack, figure)])
 
+    def measured(self, scenario, cell, stack):
+        """Whether a measurement came to its end there, whatever it found."""
+        return bool(self._of(scenario, cell, stack))
+
     def curve(self, scenario, cell, stack, name):
         """A series of pairs: at each place the median of all rounds that have it."""
         places = {}

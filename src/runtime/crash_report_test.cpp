@@ -1,3 +1,5 @@
+#include "runtime/crash_reporter.hpp"
+
 #include <genever/base/log.hpp>
 #include <genever/runtime/crash_report.hpp>
 #include <genever/runtime/receive.hpp>
@@ -138,4 +140,33 @@ TEST(CrashReport, AStormIsOneReportOfEachKindAndCounts) {
     EXPECT_EQ(whole + counted, static_cast<std::uint64_t>(storm)) << "nothing is lost";
     EXPECT_GE(whole, 1U);
     EXPECT_LE(whole, 30U) << "one a second";
+}
+
+// What is left out while reports come faster than they can be written is told meanwhile, and not when that is over.
+TEST(CrashReport, WhatIsLeftOutIsToldMeanwhile) {
+    std::mutex lock;
+    std::vector<std::string> written;
+    log::set_sink([&](log::level, std::string_view text) {
+        const std::lock_guard g{lock};
+        written.emplace_back(text);
+    });
+    constexpr std::size_t reports = 2'000;
+    {
+        detail::crash_reporter reporter;
+        const std::lock_guard g{lock}; // whoever writes waits
+        for (std::size_t i = 0; i < reports; ++i) reporter.take(stall_report{});
+    }
+    log::set_sink({});
+    std::uint64_t whole = 0, left_out = 0;
+    std::size_t told_at = written.size();
+    for (std::size_t i = 0; i < written.size(); ++i) {
+        if (written[i].find("were left out") == std::string::npos) {
+            ++whole;
+        } else {
+            left_out += std::stoull(written[i]);
+            told_at = std::min(told_at, i);
+        }
+    }
+    EXPECT_EQ(whole + left_out, reports);
+    EXPECT_LT(told_at, 3U) << "of " << written.size();
 }

@@ -140,7 +140,6 @@ void crash_reporter::write_reports() {
         }
         const entry e = std::move(waiting_.front());
         waiting_.pop_front();
-        const std::size_t left_out = waiting_.empty() ? std::exchange(left_out_, 0) : 0;
         g.unlock();
         // Naming a stack's functions is far more work than all the rest: not where nobody reads it.
         const auto* const crash = std::get_if<crash_report>(&e.report);
@@ -149,11 +148,21 @@ void crash_reporter::write_reports() {
             log::write(log::level::error, to_string(*crash), to_json_members(*crash));
         if (stall && log::enabled(log::level::warning))
             log::write(log::level::warning, to_string(*stall), to_json_members(*stall));
-        if (left_out != 0)
-            log::write(log::level::error,
-                       std::to_string(left_out) + " further reports of crashes and stalls were left out");
         g.lock();
+        // While reports come faster than they are written, too.
+        tell_overdue(g, false);
+        tell_left_out(g);
     }
+}
+
+void crash_reporter::tell_left_out(std::unique_lock<std::mutex>& g) {
+    const std::int64_t now = system_now();
+    if (left_out_ == 0 || (!waiting_.empty() && now - told_left_out_at_ < crash_kinds::interval)) return;
+    told_left_out_at_ = now;
+    const std::size_t n = std::exchange(left_out_, 0);
+    g.unlock();
+    log::write(log::level::error, std::to_string(n) + " further reports of crashes and stalls were left out");
+    g.lock();
 }
 
 void crash_reporter::tell_overdue(std::unique_lock<std::mutex>& g, bool all) {

@@ -39,6 +39,7 @@ private:
     void start_thread();
     void write_reports();
     void tell_overdue(std::unique_lock<std::mutex>& g, bool all);
+    void tell_left_out(std::unique_lock<std::mutex>& g);
 
     static constexpr std::size_t most_waiting = 256;
     const int own_nice_ = own_nice();
@@ -47,6 +48,7 @@ private:
     std::deque<entry> waiting_;
     crash_kinds kinds_;
     std::size_t left_out_ = 0;
+    std::int64_t told_left_out_at_ = 0;
     bool ending_ = false;
     std::thread thread_;
 };

@@ -6,6 +6,8 @@ namespace genever::http {
 
 namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
+// What is more than this is without a limit; so it can be doubled.
+constexpr std::size_t most_at_once = 1'000'000'000;
 } // namespace
 
 // ---- what is public
@@ -74,8 +76,9 @@ admission_control::admission_control(const admission_options& o, std::shared_ptr
     : connections(connection_limits::of(o)), options_(o), stats_(std::move(stats)),
       delay_(o.queue_target, o.queue_interval, o.queue_limit), shares_(seed),
       pace_(o.refusal_rate, o.refusal_patience), text_(o.retry_after),
-      bounds_{.least = o.least_concurrency,
-              .initial = std::max({std::size_t{1}, o.least_concurrency, o.initial_concurrency})} {}
+      bounds_{.least = std::min(o.least_concurrency, most_at_once),
+              .initial = std::clamp(std::max(o.least_concurrency, o.initial_concurrency), std::size_t{1},
+                                    most_at_once)} {}
 
 std::optional<refusal> admission_control::admit(traffic_class& c, const asker& a, time_point now,
                                                 permit& p) noexcept {
@@ -113,14 +116,14 @@ std::optional<refusal> admission_control::decide(const traffic_class& c, const a
         rules.max_concurrency || (adaptive && (concurrency.limit() || concurrency.crowded()));
     // Those who give way first get what the others leave: the queue that is short for them is there for nobody else.
     const bool sheddable = rules.priority == priority::sheddable;
-    const bool sharing = options_.fair_shares && (overloaded || limited);
+    const bool sharing = options_.enabled && options_.fair_shares && (overloaded || limited);
     double share = 1.0;
     if (sharing) [[unlikely]]
         share = std::min(1.0, shares_.share(a.client, now));
     if (overloaded && a.waited > delay_.tolerance(true, sheddable ? 0 : share)) [[unlikely]] {
         // One that was not measured says nothing about now: it must not prolong what it was refused for.
         if (a.measured) delay_.note_refusal(now);
-        stats_->overloaded_until_.store(now.time_since_epoch().count() + options_.queue_interval.count(),
+        stats_->overloaded_until_.store(later(now, options_.queue_interval).time_since_epoch().count(),
                                         relaxed);
         if (a.waited > delay_.tolerance(true, 1.0)) return refusal::queue_delay;
         return sheddable ? refusal::sheddable : refusal::share;

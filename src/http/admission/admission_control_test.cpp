@@ -177,3 +177,52 @@ TEST_P(Admission, SharesEvenlyAmongMany) {
     for (client_key k = 101; k <= 105; ++k) greedy += seen[k].served;
     EXPECT_LT(static_cast<double>(greedy) / 5, static_cast<double>(modest) / 100 * 2.0);
 }
+
+// "As many as can be" is no other number: a limit must not come out of it as none at all.
+TEST(AdmissionOptions, TakeAnyNumberForALimit) {
+    for (const std::size_t many : {std::size_t(-1), std::size_t{1} << 32, std::size_t{1} << 33}) {
+        for (const std::size_t least : {std::size_t{4}, many}) {
+            admission_control control{{.least_concurrency = least, .initial_concurrency = many},
+                                      std::make_shared<server_stats>(),
+                                      1};
+            traffic_class c{{}};
+            std::vector<admission_control::permit> permits(100);
+            time_point t{1h};
+            // Handlers that take ever longer, so that a limit is tried; where it may be a small one, only before it is.
+            for (duration time = 1ms; time < (least == many ? 2s : 2ms); time *= 2) {
+                for (int again = 0; again < 10; ++again) {
+                    for (auto& p : permits)
+                        ASSERT_EQ(control.admit(c, {.client = 1}, t, p), refusal::none)
+                            << least << ", " << time;
+                    t += time;
+                    for (auto& p : permits) p.finish(t);
+                }
+            }
+        }
+    }
+}
+
+TEST(AdmissionOptions, AnIntervalMayBeForEver) {
+    line l{1, {.queue_interval = infinity}};
+    l.run({{1, 5000}}, 1s); // more waits than queue_limit
+    EXPECT_TRUE(l.overloaded());
+}
+
+TEST(AdmissionOptions, WithoutAdmissionNobodyIsRefusedForHisShare) {
+    admission_control control{{.enabled = false}, std::make_shared<server_stats>(), 1};
+    traffic_class c{{.max_concurrency = 8}};
+    time_point t{1h};
+    // The only one for a second, then there are two of them: who has had it all is offered as much as before.
+    for (int i = 0; i < 1000; ++i) {
+        admission_control::permit p;
+        ASSERT_EQ(control.admit(c, {.client = 1}, t, p), refusal::none);
+        t += 1ms;
+        p.finish(t);
+    }
+    admission_control::permit other;
+    ASSERT_EQ(control.admit(c, {.client = 2}, t, other), refusal::none);
+    std::vector<admission_control::permit> permits(7);
+    for (auto& p : permits) EXPECT_EQ(control.admit(c, {.client = 1}, t, p), refusal::none);
+    admission_control::permit ninth;
+    EXPECT_EQ(control.admit(c, {.client = 1}, t, ninth), refusal::concurrency);
+}

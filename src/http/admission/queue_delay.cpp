@@ -40,7 +40,7 @@ duration queue_delay::tolerance(bool overloaded, double share) const noexcept {
 }
 
 void queue_delay::note_refusal(time_point now) noexcept {
-    overloaded_until_.store(ticks(now + interval_), relaxed);
+    overloaded_until_.store(ticks(later(now, interval_)), relaxed);
     trouble_.store(true, relaxed);
 }
 
