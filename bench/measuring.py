@@ -71,6 +71,27 @@ def need(tool, package):
         raise Skipped(f"{tool} not found (Debian's {package})")
 
 
+GAP = 0.0003  # seconds; what an interrupt takes is shorter
+
+
+def taken_away(core, seconds=0.3, clock=time.perf_counter):
+    """Which share of a core's time a program does not get that has it for itself and does nothing but look at the clock: the
+    host's other guests have it, which the system's own accounts (busy_ns) need not tell."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        gone, began = 0.0, clock()
+        last = began
+        while last - began < seconds:
+            now = clock()
+            if now - last > GAP:
+                gone += now - last
+            last = now
+    finally:
+        os.sched_setaffinity(0, before)
+    return gone / (last - began)
+
+
 def busy_ns(cores):
     """How long these cores together have run anything, or were taken away by the hypervisor."""
     total = 0

@@ -17,18 +17,20 @@ from scenario import Figure, Scenario  # noqa: E402
 from serving import MemoryWatch, serving  # noqa: E402
 
 MS = 1e3
-ENOUGH = 9  # connections
+ENOUGH = {"/pool": 9}  # connections: one more than it has workers
+ENOUGH_TO_COMPUTE = 4
 PATIENCE = 1.0  # seconds after which a client gives up
 
 
 def capacity(bench, stack, path):
     """What a stack serves of a path in a closed loop, a second; measured once a round. The connections are enough to keep a
-    core and a pool of 8 busy, and few enough that a server which turns requests away has no reason to."""
+    core or the pool busy, and few enough that a server which turns requests away has no reason to."""
+    connections = ENOUGH.get(path, ENOUGH_TO_COMPUTE)
     known = bench.capacities.setdefault((bench.round, stack.key), {})
     if path not in known:
         with serving(bench, stack) as server:
-            wrk(bench, server, path, 1, ENOUGH)
-            result = wrk(bench, server, path, bench.seconds, ENOUGH)
+            wrk(bench, server, path, 1, connections)
+            result = wrk(bench, server, path, bench.seconds, connections)
         if result["requests"] == 0 or result["errors"]:
             raise Invalid(f"{stack.title}: {result['requests']} requests of {path}, errors {result['errors']}")
         known[path] = result["requests_per_s"]

@@ -1,8 +1,10 @@
 """What stands between the tools' outputs and the report: parsing, figures, goals, the page. Nothing is run or timed."""
 
 import html.parser
+import itertools
 import json
 import math
+import os
 import pathlib
 import tempfile
 import unittest
@@ -18,6 +20,7 @@ import plots
 import report
 import run
 import stacks
+import measuring
 import storms
 from measuring import Invalid
 from results import Results
@@ -78,6 +81,17 @@ class Wrk(unittest.TestCase):
         script = load.wrk_script(pipeline=16)
         self.assertIn("string.rep(wrk.format(), 16)", script)
         self.assertIn("done = function", script)
+
+
+class TheMachine(unittest.TestCase):
+    def test_what_a_core_did_not_give_are_the_gaps(self):
+        core = min(os.sched_getaffinity(0))
+        for gap, taken in ((0, 0), (0.1, 0.5)):
+            moments = itertools.accumulate([1.0, *[1e-4] * 500, gap, *[1e-4] * 1000])
+            self.assertAlmostEqual(measuring.taken_away(core, 0.2 if gap else 0.1, lambda: next(moments)), taken, places=2)
+
+    def test_the_report_says_how_much_the_host_took(self):
+        self.assertIn("took 1.0 % of a core's time (median of 3 looks between the measurements, at most 30.0 %)", " ".join(report.condition_lines(FACTS)))
 
 
 class Paced(unittest.TestCase):
@@ -303,7 +317,7 @@ class Recovery(unittest.TestCase):
 
 
 FACTS = {"date": "2026-01-01", "commit": "abc", "cpu": "a CPU", "cores": 2, "kernel": "Linux", "wrk": "wrk 4.1",
-         "vegeta": "12", "rounds": 1, "questions": 13, "others": 0.012, "ahead": True,
+         "vegeta": "12", "rounds": 1, "questions": 13, "others": 0.012, "ahead": True, "taken": [0.0, 0.01, 0.3],
          "command": "make peak", "server_core": 0,
          "load_core": 1, "stacks": [{"key": key, "title": goals.NAMES[key], "version": "1 <&>", "notes": ["a `note`"]}
                                     for key in ("genever", "gin", "otp")],

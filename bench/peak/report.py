@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import statistics
 
 from figures import number
 from goals import NAMES, PEERS, behind, goals
@@ -113,7 +114,9 @@ def condition_lines(facts):
              "rotates, each with a fresh server. Figures are medians (min–max) over the rounds.",
              f"Before anything was timed, all stacks gave the same answers to {facts['questions']} questions (status, media type, "
              "content).",
-             f"Disturbance: other work took at most {100 * facts['others']:.1f} % of the server's core in a steady measurement."]
+             f"Disturbance: other work took at most {100 * facts['others']:.1f} % of the server's core in a steady measurement. The host took "
+             f"{100 * statistics.median(facts['taken']):.1f} % of a core's time (median of {len(facts['taken'])} looks between the measurements, "
+             f"at most {100 * max(facts['taken']):.1f} %)."]
     for stack in facts["stacks"]:
         notes = "; ".join(stack["notes"])
         lines.append(f"{stack['title']}: {stack['version']}" + (f"; {notes}" if notes else "") + ".")

@@ -16,12 +16,13 @@ import re
 import resource
 import shlex
 import shutil
+import statistics
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import ROOT, Invalid, Skipped, machine, output_of, say, write_docs  # noqa: E402
+from measuring import ROOT, Invalid, Skipped, machine, output_of, say, taken_away, write_docs  # noqa: E402
 from alike import check_alike  # noqa: E402
 from closed_loop import Churn, Idle, Steady  # noqa: E402
 from goals import PING, goals  # noqa: E402
@@ -53,7 +54,11 @@ class Bench:
         self.env = dict(os.environ)
         self.round = 0
         self.capacities = {}
+        self.taken = []
         self._number = 0
+
+    def look_at_the_machine(self):
+        self.taken += [taken_away(core) for core in self.all_cores]
 
     def next_number(self):
         self._number += 1
@@ -84,6 +89,7 @@ def measure_all(bench, stacks, scenarios, options):
     for scenario in scenarios:
         rounds = 1 if scenario.key == "soak" else options.rounds
         for bench.round in range(rounds):
+            bench.look_at_the_machine()
             for place, cell in enumerate(scenario.cells(bench)):
                 able = [stack for stack in stacks if scenario.takes(stack, cell)]
                 shift = (bench.round + place) % max(1, len(able))
@@ -92,6 +98,7 @@ def measure_all(bench, stacks, scenarios, options):
                     told.append(f"{stack.title} {measure(bench, scenario, cell, stack, results)}")
                 say(f"[{time.monotonic() - began:5.0f} s] {scenario.title}, round {bench.round + 1}/{rounds}, {cell}: "
                     f"{'; '.join(told)}")
+    bench.look_at_the_machine()
     return results
 
 
@@ -202,13 +209,14 @@ def main():
             facts["questions"] = check_alike(bench, stacks)
             say(f"all stacks answer alike: {facts['questions']} questions")
             results = measure_all(bench, stacks, chosen(options), options)
+            facts["taken"] = sorted(bench.taken)
         facts["others"] = max((s["values"]["others"] for s in results.samples
                                if s["scenario"] == "steady" and s["cell"].endswith("one core")), default=0.0)
         write_report(results, facts, options)
     except (Invalid, Skipped) as problem:
         say(f"no comparison: {problem}")
         return 1
-    if facts["others"] > 0.05:
+    if facts["others"] > 0.05 or statistics.median(facts["taken"]) > 0.02:
         say("warning: other work disturbed this run; repeat it on a quiet machine")
     return 0
 

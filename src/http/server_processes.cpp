@@ -93,7 +93,7 @@ private:
 task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<net::tcp_listener> listener,
                           pid connections) {
     duration pause = 0ms;
-    int in_a_row = 0; // without anybody else having had a turn
+    int since_a_turn = 0; // of others; at most so many accepted
     accept_pace pace{server->options.admission.accept_rate};
     if (accepting_is_held()) co_await until_accepting();
     backlog_wait in_backlog;
@@ -105,17 +105,15 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
             const time_point came = in_backlog.came(a->fd.get(), now());
             spawn_connection(server, connections, std::move(*a), came);
             if (const duration rest = pace.pause(now()); rest > 0ms) {
-                in_a_row = 0;
                 co_await sleep_for(rest);
                 in_backlog.held(now());
-            } else if (++in_a_row == accept_batch) {
-                in_a_row = 0;
+            } else if (++since_a_turn == accept_batch) {
+                since_a_turn = 0;
                 co_await yield();
             }
             continue;
         }
         if (a.error() == std::errc::operation_would_block) {
-            in_a_row = 0;
             co_await listener->io().readable();
             in_backlog.none_since(listener->io().readable_since());
             continue;
