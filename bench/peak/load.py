@@ -137,6 +137,9 @@ def read_shots(text, rate):
     return shots
 
 
+# The generator collects no garbage before it has a lot: each time it looks through the stacks of its thousands of goroutines, and
+# the answers wait for that.
+GO = {"GOMAXPROCS": "1", "GOGC": "off", "GOMEMLIMIT": "1GiB"}
 WORKERS = 256
 # More at once than a listener's backlog holds would measure how often SYNs are sent again.
 MOST_WORKERS = 4096
@@ -165,7 +168,7 @@ class Attack:
             [*(bench.ahead if ahead else ()), "taskset", "-c", ",".join(map(str, bench.load_cores)),
              str(bench.vegeta), "attack", f"-targets={file}", f"-rate={self.rate}/1s", f"-duration={round(seconds * 1000)}ms", f"-timeout={round(timeout * 1000)}ms",
              f"-workers={workers}", f"-max-workers={workers}", f"-connections={workers}", "-max-body=0", "-http2=false", f"-output={self.output}"],
-            env={**bench.env, "GOMAXPROCS": "1"}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            env={**bench.env, **GO}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True)
 
     def shots(self):
