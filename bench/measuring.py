@@ -1,6 +1,8 @@
 """What the comparing benchmarks share: pinned runs, what others took of the cores, versions, and the page."""
 
+import contextlib
 import datetime
+import fcntl
 import json
 import os
 import pathlib
@@ -9,10 +11,12 @@ import random
 import re
 import shlex
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -71,12 +75,35 @@ def need(tool, package):
         raise Skipped(f"{tool} not found (Debian's {package})")
 
 
+@contextlib.contextmanager
+def alone(path=None):
+    """Holds the machine for one comparison at a time: two would measure each other."""
+    path = path or pathlib.Path(tempfile.gettempdir()) / f"genever-measures-{os.getuid()}"
+    with open(path, "a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Invalid(f"another comparison is running (process {file.read().strip() or 'unknown'}): wait for its end, or end it") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def ends_when_told():
+    """SIGINT and SIGTERM end this program as an exception does, so that what it has started ends with it; also where it was
+    started in the background, which ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 GAP = 0.0003  # seconds; what an interrupt takes is shorter
 
 
 def taken_away(core, seconds=0.3, clock=time.perf_counter):
-    """Which share of a core's time a program does not get that has it for itself and does nothing but look at the clock: the
-    host's other guests have it, which the system's own accounts (busy_ns) need not tell."""
+    """Which share of a core's time a program does not get that has it for itself and does nothing but look at the clock:
+    other programs have it, or the host's other guests, which the system's own accounts (busy_ns) need not tell."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:

@@ -26,7 +26,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import ERROR_KINDS, ROOT, WRK_DONE, Invalid, compilers, free_port, machine, output_of, write_docs  # noqa: E402
+from measuring import ERROR_KINDS, ROOT, WRK_DONE, Invalid, alone, compilers, ends_when_told, free_port, machine, output_of, write_docs  # noqa: E402
 
 
 class Row:
@@ -250,6 +250,7 @@ def arguments():
 
 def main():
     options = arguments()
+    ends_when_told()
     showcase = options.showcase
     rows = [Row("bare_epoll", "bare_epoll", options.bare, {}),
             Row("showcase_log_off", "showcase, no access log", showcase, {"GENEVER_LOG": "off"}),
@@ -263,7 +264,7 @@ def main():
     facts = machine_for_http(options)
     try:
         size = check_alike(rows, options.server_core)
-        with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        with alone(), tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
             script.write(WRK_DONE)
             script.flush()
             for number in range(options.rounds):

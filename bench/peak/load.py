@@ -81,6 +81,10 @@ def finish(process, limit, what):
         process.kill()
         process.communicate()
         raise Invalid(f"{what} has not ended after {limit} s") from None
+    except BaseException:  # this program is told to end
+        process.kill()
+        process.wait()
+        raise
     if process.returncode != 0:
         raise Invalid(f"{what} failed with {process.returncode}: {output[-500:]}")
     return output

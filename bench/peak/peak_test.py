@@ -90,8 +90,18 @@ class TheMachine(unittest.TestCase):
             moments = itertools.accumulate([1.0, *[1e-4] * 500, gap, *[1e-4] * 1000])
             self.assertAlmostEqual(measuring.taken_away(core, 0.2 if gap else 0.1, lambda: next(moments)), taken, places=2)
 
-    def test_the_report_says_how_much_the_host_took(self):
-        self.assertIn("took 1.0 % of a core's time (median of 3 looks between the measurements, at most 30.0 %)", " ".join(report.condition_lines(FACTS)))
+    def test_two_comparisons_do_not_measure_each_other(self):
+        with tempfile.TemporaryDirectory() as folder, measuring.alone(pathlib.Path(folder) / "lock"):
+            with self.assertRaisesRegex(Invalid, f"another comparison is running .process {os.getpid()}."):
+                with measuring.alone(pathlib.Path(folder) / "lock"):
+                    pass
+        with tempfile.TemporaryDirectory() as folder:
+            for _ in range(2):
+                with measuring.alone(pathlib.Path(folder) / "lock"):
+                    pass
+
+    def test_the_report_says_how_much_others_took(self):
+        self.assertIn("had 1.0 % of a core's time (median of 3 looks; at most 30.0 %)", " ".join(report.condition_lines(FACTS)))
 
 
 class Paced(unittest.TestCase):

@@ -114,9 +114,9 @@ def condition_lines(facts):
              "rotates, each with a fresh server. Figures are medians (min–max) over the rounds.",
              f"Before anything was timed, all stacks gave the same answers to {facts['questions']} questions (status, media type, "
              "content).",
-             f"Disturbance: other work took at most {100 * facts['others']:.1f} % of the server's core in a steady measurement. The host took "
-             f"{100 * statistics.median(facts['taken']):.1f} % of a core's time (median of {len(facts['taken'])} looks between the measurements, "
-             f"at most {100 * max(facts['taken']):.1f} %)."]
+             f"Disturbance: other work took at most {100 * facts['others']:.1f} % of the server's core in a steady measurement. Between the "
+             f"measurements others, on this machine or its host, had {100 * statistics.median(facts['taken']):.1f} % of a core's time (median of "
+             f"{len(facts['taken'])} looks; at most {100 * max(facts['taken']):.1f} %)."]
     for stack in facts["stacks"]:
         notes = "; ".join(stack["notes"])
         lines.append(f"{stack['title']}: {stack['version']}" + (f"; {notes}" if notes else "") + ".")

@@ -22,7 +22,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import ROOT, Invalid, Skipped, machine, output_of, say, taken_away, write_docs  # noqa: E402
+from measuring import ROOT, Invalid, Skipped, alone, ends_when_told, machine, output_of, say, taken_away, write_docs  # noqa: E402
 from alike import check_alike  # noqa: E402
 from closed_loop import Churn, Idle, Steady  # noqa: E402
 from goals import PING, goals  # noqa: E402
@@ -196,6 +196,7 @@ def chosen(options):
 
 def main():
     options = arguments()
+    ends_when_told()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
@@ -203,7 +204,7 @@ def main():
         build_go("vegeta", LOAD, BUILT / "vegeta", "github.com/tsenart/vegeta/v12")
         facts = gather_facts(stacks, skipped, options)
         os.sched_setaffinity(0, {options.load_core})  # the driver's own work is no business of the server's core
-        with tempfile.TemporaryDirectory(prefix="peak-") as scratch:
+        with alone(), tempfile.TemporaryDirectory(prefix="peak-") as scratch:
             bench = Bench(options, scratch)
             facts["ahead"] = bool(bench.ahead)
             facts["questions"] = check_alike(bench, stacks)
