@@ -163,7 +163,7 @@ def latency_plot(results, stacks):
         if lines:
             values = [y for line in lines for _, y in line.points]
             panels.append((title, nines_axis(), log_axis("ms", values), lines, ()))
-    return figure("How long requests take", "medians of all rounds, from when each request was due", panels) if panels else None
+    return figure("How long requests take", "medians of all rounds, from when each request was due; who was not served counts as 5 s (among hogs 10 s)", panels) if panels else None
 
 
 def goodput_plot(results, stacks):
