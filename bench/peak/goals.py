@@ -122,22 +122,16 @@ def peak_of(results, name, stack):
 def storm(results):
     for cell in STORMS:
         what, wanted = f"crash storm, {cell}: failed good requests", "0"
-        failed = results.values("crash storm", cell, "genever", "failed")
-        if not failed:
+        failed = results.total("crash storm", cell, "genever", "failed")
+        if not known(failed):
             yield unmeasured(what, wanted)
             continue
-        yield Goal(what, wanted, number(sum(failed)), sum(failed) == 0,
+        yield Goal(what, wanted, number(failed), failed == 0,
                    peers_figures(results, "crash storm", cell, "failed"))
 
 
 def heavy_storm(results):
     cell = "20,000 crashes a second"
-
-    def of(figure):
-        """Medians; but of what must not happen at all, all that did."""
-        if figure == "dropped" and (all_of_them := results.values("crash storm", cell, "genever", figure)):
-            return sum(all_of_them)
-        return results.median("crash storm", cell, "genever", figure)
 
     def peers(figure, unit=""):
         return peers_figures(results, "crash storm", cell, figure, unit)
@@ -148,7 +142,8 @@ def heavy_storm(results):
             ("connections dropped", "0", "dropped", lambda v: v == 0, ""),
             ("crash reports written", "> 0", "reported_kib", lambda v: v > 0, " KiB")]
     for title, wanted, figure, holds, unit in rows:
-        value = of(figure)
+        rounds_together = results.total if figure == "dropped" else results.median
+        value = rounds_together("crash storm", cell, "genever", figure)
         if not known(value):
             yield unmeasured(f"{cell}: {title}", wanted)
             continue

@@ -41,6 +41,10 @@ class Results:
     def median(self, scenario, cell, stack, figure):
         return median(self.values(scenario, cell, stack, figure))
 
+    def total(self, scenario, cell, stack, figure):
+        """Of what must not happen at all: all rounds' together."""
+        return sum(found) if (found := self.values(scenario, cell, stack, figure)) else math.nan
+
     def spread(self, scenario, cell, stack, figure, scale=1.0):
         return spread([value * scale for value in self.values(scenario, cell, stack, figure)])
 

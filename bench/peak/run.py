@@ -200,11 +200,11 @@ def main():
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        stacks, skipped = prepare_stacks(options)
-        build_go("vegeta", LOAD, BUILT / "vegeta", "github.com/tsenart/vegeta/v12")
-        facts = gather_facts(stacks, skipped, options)
-        os.sched_setaffinity(0, {options.load_core})  # the driver's own work is no business of the server's core
         with alone(), tempfile.TemporaryDirectory(prefix="peak-") as scratch:
+            stacks, skipped = prepare_stacks(options)
+            build_go("vegeta", LOAD, BUILT / "vegeta", "github.com/tsenart/vegeta/v12")
+            facts = gather_facts(stacks, skipped, options)
+            os.sched_setaffinity(0, {options.load_core})  # the driver's own work is no business of the server's core
             bench = Bench(options, scratch)
             facts["ahead"] = bool(bench.ahead)
             facts["questions"] = check_alike(bench, stacks)

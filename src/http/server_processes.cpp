@@ -93,7 +93,7 @@ private:
 task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<net::tcp_listener> listener,
                           pid connections) {
     duration pause = 0ms;
-    int since_a_turn = 0; // of others; at most so many accepted
+    int in_a_row = 0; // at most: others may have had a turn meanwhile
     accept_pace pace{server->options.admission.accept_rate};
     if (accepting_is_held()) co_await until_accepting();
     backlog_wait in_backlog;
@@ -107,8 +107,8 @@ task<> accept_connections(std::shared_ptr<server_state> server, std::shared_ptr<
             if (const duration rest = pace.pause(now()); rest > 0ms) {
                 co_await sleep_for(rest);
                 in_backlog.held(now());
-            } else if (++since_a_turn == accept_batch) {
-                since_a_turn = 0;
+            } else if (++in_a_row == accept_batch) {
+                in_a_row = 0;
                 co_await yield();
             }
             continue;

@@ -48,6 +48,30 @@ crash_report report_of_a_crash() {
     return all.empty() ? crash_report{} : all.front();
 }
 
+/// What is written to the log, until `end`; `lock` held: whoever writes waits.
+class written_log {
+public:
+    written_log() {
+        log::set_sink([this](log::level, std::string_view text) {
+            const std::lock_guard g{lock};
+            lines_.emplace_back(text);
+        });
+    }
+    ~written_log() { log::set_sink({}); }
+    written_log(const written_log&) = delete;
+    written_log& operator=(const written_log&) = delete;
+
+    const std::vector<std::string>& end() {
+        log::set_sink({});
+        return lines_;
+    }
+
+    std::mutex lock;
+
+private:
+    std::vector<std::string> lines_;
+};
+
 [[noreturn]] void fails_in(const std::string& where) { throw std::runtime_error(where); }
 
 } // namespace
@@ -92,12 +116,7 @@ TEST(CrashReport, IsWrittenByAThreadThatGivesWay) {
 
 // What is written, counted: reports of the crashes here and the crashes that were only counted.
 TEST(CrashReport, AStormIsOneReportOfEachKindAndCounts) {
-    std::mutex lock;
-    std::vector<std::string> written;
-    log::set_sink([&](log::level, std::string_view text) {
-        const std::lock_guard g{lock};
-        written.emplace_back(text);
-    });
+    written_log written_meanwhile;
     constexpr int storm = 5'000;
     {
         runtime rt{{.workers = 2}};
@@ -119,7 +138,7 @@ TEST(CrashReport, AStormIsOneReportOfEachKindAndCounts) {
                 co_await yield(); // or they would be killed before they have crashed
         });
     }
-    log::set_sink({});
+    const std::vector<std::string>& written = written_meanwhile.end();
     std::uint64_t whole = 0;
     std::uint64_t counted = 0;
     std::uint64_t others = 0;
@@ -144,19 +163,14 @@ TEST(CrashReport, AStormIsOneReportOfEachKindAndCounts) {
 
 // What is left out while reports come faster than they can be written is told meanwhile, and not when that is over.
 TEST(CrashReport, WhatIsLeftOutIsToldMeanwhile) {
-    std::mutex lock;
-    std::vector<std::string> written;
-    log::set_sink([&](log::level, std::string_view text) {
-        const std::lock_guard g{lock};
-        written.emplace_back(text);
-    });
+    written_log written_meanwhile;
     constexpr std::size_t reports = 2'000;
     {
         detail::crash_reporter reporter;
-        const std::lock_guard g{lock}; // whoever writes waits
+        const std::lock_guard g{written_meanwhile.lock}; // whoever writes waits
         for (std::size_t i = 0; i < reports; ++i) reporter.take(stall_report{});
     }
-    log::set_sink({});
+    const std::vector<std::string>& written = written_meanwhile.end();
     std::uint64_t whole = 0, left_out = 0;
     std::size_t told_at = written.size();
     for (std::size_t i = 0; i < written.size(); ++i) {
