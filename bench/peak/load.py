@@ -109,8 +109,10 @@ class Shot:
 
 
 class Shots(list):
-    """The requests of an open loop in their order, and at which moment of the wall clock the first was due."""
+    """The requests of an open loop in their order, at which moment of the wall clock the first was due, and how many could not be
+    sent before the end, since all that may be under way were."""
     began = 0.0
+    unsent = 0
 
     def lag(self):
         """How late the load generator itself was."""
@@ -139,6 +141,12 @@ def read_shots(text, rate):
         shots.append(Shot(number * interval / 1e9, (sent - began) / 1e9, (sent + latency - began) / 1e9, status, path,
                           error))
     return shots
+
+
+def unsent(sent, rate, seconds):
+    """How many of an attack's requests are missing at its end; the last moments' are no stall."""
+    missing = int(rate * seconds) - sent
+    return missing if missing > 0.02 * rate + 1 else 0
 
 
 # The generator collects no garbage before it has a lot: each time it looks through the stacks of its thousands of goroutines, and
@@ -183,7 +191,9 @@ class Attack:
         if done.returncode != 0:
             raise Invalid(f"vegeta encode failed: {done.stderr[-500:]}")
         self.output.unlink()
-        return read_shots(done.stdout, self.rate)
+        shots = read_shots(done.stdout, self.rate)
+        shots.unsent = unsent(len(shots), self.rate, self.seconds)
+        return shots
 
     def kill(self):
         with contextlib.suppress(ProcessLookupError):

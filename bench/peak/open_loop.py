@@ -43,8 +43,13 @@ def latencies(shots):
 
 def told_to(shots, patience):
     """Latencies where all ought to be served: whoever is not, however quickly that was said, might as well have waited for
-    as long as its patience lasted."""
-    return [(shot.latency if shot.status == 200 else patience) * MS for shot in shots]
+    as long as its patience lasted, if not longer."""
+    told = [(shot.latency if shot.status == 200 else max(patience, shot.latency)) * MS for shot in shots]
+    return told + [patience * MS] * shots.unsent
+
+
+def not_served(shots):
+    return sum(shot.status != 200 for shot in shots) + shots.unsent
 
 
 def lag_p99(shots):
@@ -77,7 +82,7 @@ class OpenLoop(Scenario):
         return {
             "offered": rate,
             **quantiles(all_ms, p50_ms=0.5, p99_ms=0.99, p999_ms=0.999, max_ms=1),
-            "failed": sum(shot.status != 200 for shot in shots),
+            "failed": not_served(shots),
             "resident_mib": memory.most() / MIB,
             "lag_ms": lag_p99(shots),
         }, {"latency_ms": curve(all_ms)}
@@ -150,7 +155,7 @@ class Overload(Scenario):
             "refusal_ms": quantiles(latencies(refused), p99=0.99)["p99"],
             "lost": 100 * max(0, offered - len(served) - len(refused)) / offered,
             "health_ms": quantiles(told_to(probes, PATIENCE), p99=0.99)["p99"],
-            "health_failed": sum(shot.status != 200 for shot in probes),
+            "health_failed": not_served(probes),
             "resident_mib": memory.most() / MIB,
             "recovery_s": recovered,
             "lag_ms": lag_p99(shots),
@@ -210,7 +215,7 @@ class Hogs(Scenario):
             shots = attack(bench, server, [("GET", "/ping")], self.RATE, min(4.0, bench.seconds + 1), timeout=self.PATIENCE)
         ms = told_to(shots, self.PATIENCE)
         return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
-                "failed": sum(shot.status != 200 for shot in shots),
+                "failed": not_served(shots),
                 "resident_mib": memory.most() / MIB}, {"latency_ms": curve(ms)}
 
 
@@ -256,7 +261,7 @@ class ArrivingHogs(Scenario):
         ms = told_to(shots, self.PINGS_PATIENCE)
         return {**quantiles(told_to(calm, self.PINGS_PATIENCE), calm_p50_ms=0.5, calm_p99_ms=0.99, calm_max_ms=1),
                 **quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
-                "failed": sum(shot.status != 200 for shot in [*calm, *shots]),
+                "failed": not_served(calm) + not_served(shots),
                 **fates(hog_shots), "lag_ms": lag_p99(shots), "resident_mib": memory.most() / MIB}, {
                     "latency_ms": curve(ms)}
 
@@ -294,7 +299,7 @@ class SlowClients(Scenario):
                 shots = attack(bench, server, [("GET", "/ping")], self.RATE, bench.seconds + 1, timeout=self.PATIENCE)
                 closed = holder.closed()
         ms = told_to(shots, self.PATIENCE)
-        return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99), "failed": sum(shot.status != 200 for shot in shots),
+        return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99), "failed": not_served(shots),
                 "resident_mib": memory.most() / MIB, "closed": closed}, {}
 
     @staticmethod
@@ -323,13 +328,14 @@ class Soak(Scenario):
         return [f"{bench.soak_seconds:,.0f} s"]
 
     def measure(self, bench, stack, cell):
+        bench.look_at_the_machine()
         with serving(bench, stack) as server, MemoryWatch(server) as memory:
             shots = attack(bench, server, self.TARGETS, self.RATE, bench.soak_seconds, timeout=5, body=ORDER)
             runs = server.runs()
-        wrong = sum(shot.status != (500 if shot.path == "/panic" else 200) for shot in shots)
+        wrong = sum(shot.status != (500 if shot.path == "/panic" else 200) for shot in shots) + shots.unsent
         if not runs:
             raise Invalid(f"{stack.title} has ended during the soak")
-        points = [(t / 60, size / 1024) for t, size in memory.points if t > bench.soak_seconds / 4]
+        points = [(t / 60, size / 1024) for t, size in memory.points if bench.soak_seconds / 4 < t <= bench.soak_seconds]
         return {"slope_kib": slope(points), "resident_mib": memory.most() / MIB, "failed": wrong,
                 "p99_ms": quantiles(latencies(shots), p99=0.99)["p99"]}, {
                     "resident_mib": [[round(t, 1), size / MIB] for t, size in memory.points[::max(

@@ -1,4 +1,4 @@
-"""What stands between the tools' outputs and the report: parsing, figures, goals, the page. Nothing is run or timed."""
+"""What stands between the tools' outputs and the report: parsing, figures, goals, the page. No stack is run and nothing is timed."""
 
 import html.parser
 import itertools
@@ -6,8 +6,11 @@ import json
 import math
 import os
 import pathlib
+import subprocess
 import tempfile
+import types
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 import alike
@@ -19,6 +22,7 @@ import open_loop
 import plots
 import report
 import run
+import serving
 import stacks
 import measuring
 import storms
@@ -59,6 +63,57 @@ class Vegeta(unittest.TestCase):
 
     def test_no_requests_are_no_shots(self):
         self.assertEqual(load.read_shots("", 100), [])
+
+
+    def test_what_a_stall_has_kept_from_being_sent_is_missing(self):
+        self.assertEqual([load.unsent(sent, 1000, 3) for sent in (3001, 3000, 2985, 2900, 0)], [0, 0, 0, 100, 3000])
+        self.assertEqual([load.unsent(sent, 50, 3) for sent in (150, 149, 140)], [0, 0, 10])
+
+
+class Stops:
+    """A server's program that ends before it answers, or never answers."""
+    key = title = "stops"
+
+    def __init__(self, *program):
+        self.program = program
+
+    def command(self, _workers):
+        return self.program, {}
+
+
+class Starting(unittest.TestCase):
+    def test_a_server_that_never_answers_is_ended(self):
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(serving, "START_LIMIT", 0.1):
+            log, told = pathlib.Path(folder) / "log", pathlib.Path(folder) / "pid"
+            log.touch()
+            with self.assertRaisesRegex(Invalid, "does not accept"):
+                serving.Server(Stops("sh", "-c", f"echo $$ > {told}; exec sleep 60"), 1, [min(os.sched_getaffinity(0))], log)
+            with self.assertRaises(ProcessLookupError):
+                os.kill(int(told.read_text()), 0)
+
+    def test_one_that_ends_says_with_what(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = pathlib.Path(folder) / "log"
+            with self.assertRaisesRegex(Invalid, "ended at its start with 3: no port"):
+                serving.Server(Stops("sh", "-c", "echo no port; exit 3"), 1, [min(os.sched_getaffinity(0))], log)
+
+
+class Measuring(unittest.TestCase):
+    def test_what_fails_is_noted_and_stops_nothing(self):
+        class Fails:
+            key, title, figures = "fails", "Fails", ()
+
+            def __init__(self, problem):
+                self.problem = problem
+
+            def measure(self, _bench, _stack, _cell):
+                raise self.problem
+
+        for problem, why in ((Invalid("it ended"), "it ended"), (subprocess.TimeoutExpired("vegeta", 9), "vegeta"),
+                             (ConnectionRefusedError(111, "refused"), "ConnectionRefusedError"), (ValueError("no JSON"), "no JSON")):
+            results = Results()
+            run.measure(types.SimpleNamespace(round=0), Fails(problem), "a cell", Stops(), results)
+            self.assertIn(why, results.failures[0]["why"])
 
 
 class Wrk(unittest.TestCase):
@@ -210,7 +265,8 @@ def made_up(better=True):
                  "health_failed": 9})
     for cell in (*goals.STORMS, "20,000 crashes a second", goals.NO_CRASHES):
         values = {"failed": 0 if better else 1, "kept": 100.0, "p99_ms": 3.0, "dropped": 0, "reported_kib": 9.0,
-                  "crashes_per_s": 19_500 if better else 9_000, "good_offered": 3000}
+                  "crashes_per_s": 19_500 if better else 9_000, "good_offered": 3000,
+                  "restarts": 0 if better else 1}
         add("crash storm", cell, values, values, values)
         results.samples[-1]["series"] = {"good_per_s": [[0.05, 3000.0], [0.15, 2900.0], [0.25, 3000.0]],
                                          "storm": [[0.1, 1], [0.2, 0]]}
@@ -230,7 +286,7 @@ class Goals(unittest.TestCase):
         verdicts = self.verdicts(made_up())
         missing = {what for what, verdict in verdicts.items() if verdict == "not measured"}
         self.assertEqual(set(verdicts.values()), {"met", "not measured"})
-        self.assertEqual({what for what in missing if "Phoenix" not in what}, {"soak: memory's slope"})
+        self.assertEqual({what for what in missing if "Phoenix" not in what}, {"soak: memory's slope", "soak: wrong answers"})
 
     def test_none_served_in_time_is_no_time_at_all_but_missed(self):
         results = Results()
@@ -248,8 +304,13 @@ class Goals(unittest.TestCase):
         self.assertEqual(self.verdicts(results)["20,000 crashes a second: connections dropped"], "missed")
 
     def test_a_refusal_is_no_quick_answer(self):
-        shots = [load.Shot(0, 0, 0.002, 200, "/ping", ""), load.Shot(1, 1, 1.001, 503, "/ping", ""), load.Shot(2, 2, 2.001, 0, "/ping", "refused")]
-        self.assertEqual([round(ms, 6) for ms in open_loop.told_to(shots, 10)], [2, 10_000, 10_000])
+        shots = load.Shots([load.Shot(0, 0, 0.002, 200, "/ping", ""), load.Shot(1, 1, 1.001, 503, "/ping", ""),
+                            load.Shot(2, 2, 2.001, 0, "/ping", "refused"), load.Shot(3, 9, 19, 0, "/ping", "timed out")])
+        self.assertEqual([round(ms, 6) for ms in open_loop.told_to(shots, 10)], [2, 10_000, 10_000, 16_000])
+        self.assertEqual(open_loop.not_served(shots), 3)
+        shots.unsent = 2
+        self.assertEqual([round(ms, 6) for ms in open_loop.told_to(shots, 10)][4:], [10_000, 10_000])
+        self.assertEqual(open_loop.not_served(shots), 5)
 
     def test_bad_figures_miss_their_goals(self):
         verdicts = self.verdicts(made_up(better=False))
@@ -267,8 +328,8 @@ class Goals(unittest.TestCase):
     def test_one_failed_request_in_any_round_is_a_failure(self):
         results = made_up()
         for number in range(4):
-            results.add("crash storm", goals.STORMS[0], "genever", number, {"failed": number == 2}, {})
-        self.assertEqual(self.verdicts(results)[f"crash storm, {goals.STORMS[0]}: failed good requests"], "missed")
+            results.add("crash storm", goals.STORMS[0], "genever", number, {"failed": number == 2, "restarts": 0}, {})
+        self.assertEqual(self.verdicts(results)[f"crash storm, {goals.STORMS[0]}: failed good requests, and restarts of the program"], "missed")
 
     def test_the_peak_is_the_most_that_was_served_at_any_load(self):
         results = made_up()
@@ -292,6 +353,30 @@ class Goals(unittest.TestCase):
         self.assertIn(("churn", "64 clients", "requests_per_s"),
                       {(s.key, c, f.key) for s, c, f, *_ in goals.behind(results, run.SCENARIOS)})
         self.assertIn("Genever failed", report.behind_table(results, run.SCENARIOS))
+
+    def test_a_measurement_that_failed_meets_no_goal_of_its_cell(self):
+        cells = {(goal.scenario, cell) for goal in goals.goals(made_up()) for cell in goal.cells}
+        for scenario, cell in (*cells, ("soak", "600 s")):
+            results = made_up()
+            results.fail(scenario, cell, "gin", 0, "it ended")
+            of_it = [goal for goal in goals.goals(results) if cell in goal.cells and goal.scenario == scenario]
+            self.assertNotIn("missed", [goal.verdict for goal in of_it])
+            results.fail(scenario, cell, "genever", 0, "it ended")
+            of_it = [goal for goal in goals.goals(results) if cell in goal.cells and goal.scenario == scenario]
+            self.assertEqual({goal.verdict for goal in of_it}, {"missed"})
+            self.assertIn("1 measurement failed", of_it[0].found)
+
+    def test_a_program_that_was_started_again_has_not_stood_the_storm(self):
+        results = made_up()
+        results.add("crash storm", goals.STORMS[2], "genever", 1, {"failed": 0, "restarts": 1}, {})
+        missed = [goal.what for goal in goals.goals(results) if goal.met is False]
+        self.assertEqual(missed, [f"crash storm, {goals.STORMS[2]}: failed good requests, and restarts of the program"])
+
+    def test_a_soak_is_judged_by_its_answers_too(self):
+        results = made_up()
+        results.add("soak", "600 s", "genever", 0, {"slope_kib": 1.0, "failed": 3}, {})
+        verdicts = self.verdicts(results)
+        self.assertEqual((verdicts["soak: memory's slope"], verdicts["soak: wrong answers"]), ("met", "missed"))
 
     def test_an_overload_that_failed_is_no_recovery(self):
         results = made_up()

@@ -17,6 +17,7 @@ import resource
 import shlex
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -83,8 +84,7 @@ def prepare_stacks(options):
     return found, skipped
 
 
-def measure_all(bench, stacks, scenarios, options):
-    results = Results()
+def measure_all(bench, stacks, scenarios, options, results):
     began = time.monotonic()
     for scenario in scenarios:
         rounds = 1 if scenario.key == "soak" else options.rounds
@@ -99,15 +99,15 @@ def measure_all(bench, stacks, scenarios, options):
                 say(f"[{time.monotonic() - began:5.0f} s] {scenario.title}, round {bench.round + 1}/{rounds}, {cell}: "
                     f"{'; '.join(told)}")
     bench.look_at_the_machine()
-    return results
 
 
 def measure(bench, scenario, cell, stack, results):
     """Measures once, and says the first figures."""
     try:
         values, series = scenario.measure(bench, stack, cell)
-    except Invalid as why:
-        results.fail(scenario.key, cell, stack.key, bench.round, str(why))
+    except (Invalid, OSError, ValueError, subprocess.SubprocessError) as problem:
+        why = str(problem) if isinstance(problem, Invalid) else repr(problem)
+        results.fail(scenario.key, cell, stack.key, bench.round, why)
         return f"FAILED ({why})"
     results.add(scenario.key, cell, stack.key, bench.round, values, series)
     return ", ".join(f"{figure.title} {values[figure.key] * figure.scale:.4g}" for figure in scenario.figures[:5]
@@ -117,9 +117,7 @@ def measure(bench, scenario, cell, stack, results):
 def write_report(results, facts, options):
     order = [stack["key"] for stack in facts["stacks"]]
     plots = headline_plots(results, order, PING)
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "report.html").write_text(page(results, SCENARIOS, facts, plots))
-    (options.out / "report.json").write_text(json.dumps(as_json(results, facts), indent=1) + "\n")
     for name, svg in plots.items():
         (options.out / f"peak-{name}.svg").write_text(svg)
     if options.write:
@@ -131,6 +129,12 @@ def write_report(results, facts, options):
         say(f"{goal.verdict:>12}  {goal.what}: {goal.found} (goal {goal.wanted})" +
             (f"; {goal.peers}" if goal.peers else ""))
     say(f"the report: {options.out / 'report.html'}")
+
+
+def keep(results, facts, options):
+    """What has been measured, before anything is made of it: it took long."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "report.json").write_text(json.dumps(as_json(results, facts), indent=1) + "\n")
 
 
 def write_readme(text):
@@ -196,6 +200,7 @@ def chosen(options):
 
 def main():
     options = arguments()
+    results = Results()
     ends_when_told()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -209,10 +214,13 @@ def main():
             facts["ahead"] = bool(bench.ahead)
             facts["questions"] = check_alike(bench, stacks)
             say(f"all stacks answer alike: {facts['questions']} questions")
-            results = measure_all(bench, stacks, chosen(options), options)
-            facts["taken"] = sorted(bench.taken)
-        facts["others"] = max((s["values"]["others"] for s in results.samples
-                               if s["scenario"] == "steady" and s["cell"].endswith("one core")), default=0.0)
+            try:
+                measure_all(bench, stacks, chosen(options), options, results)
+            finally:
+                facts["taken"] = sorted(bench.taken)
+                facts["others"] = max((s["values"]["others"] for s in results.samples
+                                       if s["scenario"] == "steady" and s["cell"].endswith("one core")), default=0.0)
+                keep(results, facts, options)
         write_report(results, facts, options)
     except (Invalid, Skipped) as problem:
         say(f"no comparison: {problem}")

@@ -55,12 +55,20 @@ class Server:
             # A group of its own: a runtime's helpers end with it.
             self.process = subprocess.Popen(self.command, env=self.env, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, start_new_session=True)
+        try:
+            self.wait_for_its_port(began)
+        except BaseException:  # also where this program is told to end
+            self.kill()
+            raise
+        return time.monotonic() - began
+
+    def wait_for_its_port(self, began):
         while True:
             if self.process.poll() is not None:
                 raise Invalid(f"{self.stack.title}: ended at its start with {self.process.returncode}: {self.tail()}")
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return time.monotonic() - began
+                return
             except OSError:
                 if time.monotonic() - began > START_LIMIT:
                     raise Invalid(f"{self.stack.title}: does not accept on port {self.port}: {self.tail()}") from None

@@ -1,11 +1,13 @@
 """The stacks that are compared: how each is built, started and named."""
 
+import json
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from measuring import ROOT, Skipped, build, compilers, need, output_of  # noqa: E402
@@ -33,6 +35,10 @@ class Stack:
         """The program for that many workers, and the environment that it needs beside COMMON and PORT."""
         raise NotImplementedError
 
+    def refused(self, _port):
+        """How many requests its server has turned away so far."""
+        return 0
+
 
 class Genever(Stack):
     key, title = "genever", "Genever"
@@ -51,6 +57,11 @@ class Genever(Stack):
 
     def command(self, workers):
         return [self.binary], {"GENEVER_WORKERS": str(workers), "GENEVER_LOG": "warning"}
+
+    def refused(self, port):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/admission", timeout=5) as answer:
+            counted = json.load(answer)["refused"]
+        return sum(counted[why] for why in ("queue_delay", "sheddable", "share", "concurrency", "reserved"))
 
 
 class BareEpoll(Stack):

@@ -74,11 +74,11 @@ class CrashStorm(Scenario):
              "becomes of them), and 20,000 times a second beside 3,000 good requests; once more, to tell the crashes from the mere load, "
              "with `/ping` in place of those 20,000. The good ones are `/ping` in an open "
              "loop, before, during and after the storm; the crashes come over connections of their own, paced, and may fall "
-             "short of what was asked for where a stack does not manage them. Each stack reports its crashes "
+             "short of what was asked for where a stack does not manage them; what a stack turns away is no crash, and counted apart. Each stack reports its crashes "
              "as it does by default, into a file. For Genever also a null dereference, 1,000 times a second; for Gin also "
              "a panic in a bare goroutine, once a second, which ends the program: it is started again after 100 ms, "
              "as systemd does by default.")
-    figures = (Figure("crashes_per_s", "the storm's requests/s"), Figure("good_offered", "good requests offered/s"),
+    figures = (Figure("crashes_per_s", "the storm's requests/s"), Figure("refused", "and refused ones"), Figure("good_offered", "good requests offered/s"),
                Figure("failed", "good: failed", "less"), Figure("kept", "good: served, %", "more"),
                Figure("calm_p99_ms", "p99 before, ms", "less"), Figure("p99_ms", "p99 in the storm, ms", "less"),
                Figure("max_ms", "max, ms", "less"), Figure("dropped", "connections dropped", "less"),
@@ -105,6 +105,7 @@ class CrashStorm(Scenario):
             good = Attack(bench, server.port, [("GET", "/ping")], good_rate, seconds, timeout=2, ahead=True)
             try:
                 time.sleep(begin)
+                refused = -stack.refused(server.port)
                 began = time.time()
                 if crash_path == "/panic/goroutine":
                     result = self.bare_panics(bench, server, storm)
@@ -112,6 +113,7 @@ class CrashStorm(Scenario):
                     connections, pause_ms = paced(crash_rate)
                     result = Wrk(bench, server.port, crash_path, storm, connections, delay_ms=pause_ms).result()
                 ended = time.time()
+                refused += stack.refused(server.port) if crash_path != "/panic/goroutine" else 0
                 shots = good.shots()
             finally:
                 good.kill()
@@ -123,14 +125,18 @@ class CrashStorm(Scenario):
         before = [shot for shot in shots if shot.due < first]
         during = [shot for shot in shots if first <= shot.due < last]
         served = [shot for shot in during if shot.status == 200]
-        failed = len(during) - len(served)
+        # Those that were due in the storm and have not been sent at all.
+        unsent = max(0, int(last * good_rate) - len(shots)) if shots.unsent else 0
+        failed = len(during) - len(served) + unsent
+        refused_crashes = max(0, refused - sum(shot.status == 503 for shot in during))
         # wrk counts as errors what it could not read or write, or had to connect for; a 500 is what was asked for.
         dropped = sum(result[kind] for kind in ("connect", "read", "write")) + sum(shot.status == 0 for shot in during)
         return {
-            "crashes_per_s": result["requests_per_s"],
+            "crashes_per_s": result["requests_per_s"] * (1 - refused_crashes / max(1, result["requests"])),
+            "refused": refused_crashes,
             "good_offered": good_rate,
             "failed": failed,
-            "kept": 100 * len(served) / max(1, len(during)),
+            "kept": 100 * len(served) / max(1, len(during) + unsent),
             "calm_p99_ms": quantiles(latencies(before), p99=0.99)["p99"],
             **quantiles(latencies(served), p99_ms=0.99, max_ms=1),
             "dropped": dropped,
@@ -143,7 +149,7 @@ class CrashStorm(Scenario):
     def bare_panics(self, bench, server, seconds):
         """One a second: each ends the program."""
         shots = attack(bench, server, [("GET", "/panic/goroutine")], 1, seconds, timeout=1)
-        return {"requests_per_s": len(shots) / seconds, "connect": 0, "read": 0, "write": 0}
+        return {"requests": len(shots), "requests_per_s": len(shots) / seconds, "connect": 0, "read": 0, "write": 0}
 
 
 class StateCrash(Scenario):
@@ -179,7 +185,8 @@ class StateCrash(Scenario):
         waits = next_right([(kill.sent + offset) for kill in done], shots)
         lost = [shot for shot in shots if shot.status != 200]
         right = [shot for shot in shots if shot.status == 200]
-        return {"kills": len(done), "lost": len(lost), "lost_share": 100 * len(lost) / len(shots),
+        missed = len(lost) + shots.unsent
+        return {"kills": len(done), "lost": missed, "lost_share": 100 * missed / (len(shots) + shots.unsent),
                 **quantiles([wait * MS for wait in waits], next_p50_ms=0.5, next_max_ms=1),
                 **quantiles(latencies(right), p99_ms=0.99), "resident_mib": memory.most() / MIB}, {}
 
