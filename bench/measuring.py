@@ -131,14 +131,13 @@ def busy_ns(cores):
 
 
 def run_pinned(command, env, cores, what):
-    """Runs a program on the given cores, alone: what it printed, and which share of the cores others took meanwhile."""
+    """Runs a program on the given cores: what it printed, and which share of the cores others took meanwhile."""
     pinned = ["taskset", "-c", ",".join(map(str, cores)), *map(str, command)]
     busy, begin = busy_ns(cores), time.monotonic()
     usage = os.times()
     try:
-        with alone():
-            done = subprocess.run(pinned, env={**os.environ, **env}, capture_output=True, text=True,
-                                  stdin=subprocess.DEVNULL, timeout=RUN_TIMEOUT, check=False)
+        done = subprocess.run(pinned, env={**os.environ, **env}, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=RUN_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         raise Invalid(f"{what}: not finished after {RUN_TIMEOUT} s") from None
     after = os.times()

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import (ROOT, Invalid, Skipped, build, compilers, machine, need, run_pinned, say,  # noqa: E402
+from measuring import (ROOT, Invalid, Skipped, alone, build, compilers, machine, need, run_pinned, say,  # noqa: E402
                        spread, publish)
 
 PEER = ROOT / "bench" / "peers" / "otp" / "erlang"
@@ -64,22 +64,29 @@ def commands(options):
     return found
 
 
+def measured(stacks, options):
+    """The samples of each (stack, workers); the stacks take turns."""
+    samples = {}
+    for number in range(options.rounds):
+        for workers in (1, 2):
+            order = list(stacks) if number % 2 == 0 else list(reversed(stacks))
+            for title in order:
+                output, others = run_pinned(stacks[title](str(workers)), {"ERL_CRASH_DUMP_BYTES": "0"},
+                                            list(range(workers)), f"{title}, {workers} workers")
+                samples.setdefault((title, workers), []).append({**json.loads(output), "others_share": others})
+                last = samples[title, workers][-1]
+                say(f"round {number + 1}/{options.rounds}  {title}, {workers} worker{'s' if workers > 1 else ''}: "
+                    f"kill {last['kill_ns']} ns, raise {last['raise_ns']} ns, "
+                    f"p99 {last['quiet_p99_us']} -> {last['storm_p99_us']} us")
+    return samples
+
+
 def main():
     options = arguments()
     try:
         stacks = commands(options)
-        samples = {}
-        for number in range(options.rounds):
-            for workers in (1, 2):
-                order = list(stacks) if number % 2 == 0 else list(reversed(stacks))
-                for title in order:
-                    output, others = run_pinned(stacks[title](str(workers)), {"ERL_CRASH_DUMP_BYTES": "0"},
-                                                list(range(workers)), f"{title}, {workers} workers")
-                    samples.setdefault((title, workers), []).append({**json.loads(output), "others_share": others})
-                    last = samples[title, workers][-1]
-                    say(f"round {number + 1}/{options.rounds}  {title}, {workers} worker{'s' if workers > 1 else ''}: "
-                        f"kill {last['kill_ns']} ns, raise {last['raise_ns']} ns, "
-                        f"p99 {last['quiet_p99_us']} -> {last['storm_p99_us']} us")
+        with alone():
+            samples = measured(stacks, options)
         facts = machine()
         lines = [f"| | workers | budget | {' | '.join(stacks)} |", "|" + "---|" * (3 + len(stacks))]
         for workers in (1, 2):

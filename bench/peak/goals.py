@@ -15,15 +15,16 @@ PEERS = ("gin", "otp", "phoenix")
 
 
 class Goal:
-    """`met` is None where it has not been measured. `scenario` and `cells`: of what it tells; a measurement of Genever that failed
-    there is not left out, but a goal missed."""
+    """`met` is None where it has not been measured. `scenario` and `cells`: of what it tells (None: of all); a measurement of
+    Genever that failed there is not left out, but a goal missed."""
 
     def __init__(self, what, wanted, scenario, cells, found="–", met=None, peers=""):
         self.what, self.wanted, self.scenario, self.cells = what, wanted, scenario, cells
         self.found, self.met, self.peers = found, met, peers
 
     def count_failures(self, results):
-        failed = sum(len(results.failed(self.scenario, cell, "genever")) for cell in self.cells)
+        failed = sum(f["stack"] == "genever" and (self.scenario is None or (f["scenario"] == self.scenario and f["cell"] in self.cells))
+                     for f in results.failures)
         if failed:
             self.found += f", {failed} measurement{'s' if failed > 1 else ''} failed"
             self.met = False
@@ -109,8 +110,7 @@ def recovery(results):
     goal = Goal("after an overload: until latency is as before, at most", f"≤ {MOST_RECOVERY_S} s", "overload", cells)
 
     def slowest(stack):
-        found = [results.median("overload", cell, stack, "recovery_s") for cell in cells]
-        return max(filter(known, found), default=math.nan)
+        return max((s for cell in cells for s in results.values("overload", cell, stack, "recovery_s")), default=math.nan)
 
     if known(own := slowest("genever")):
         goal.found, goal.met = f"{number(own)} s", own <= MOST_RECOVERY_S
@@ -129,11 +129,16 @@ def peak_of(results, name, stack):
 def storm(results):
     for cell in STORMS:
         goal = Goal(f"crash storm, {cell}: failed good requests, and restarts of the program", "0", "crash storm", [cell])
-        failed, restarts = (results.total("crash storm", cell, "genever", figure) for figure in ("failed", "restarts"))
-        if known(failed, restarts):
-            goal.found, goal.met = f"{number(failed)}, {number(restarts)}", failed == restarts == 0
-            goal.peers = peers_figures(results, "crash storm", cell, "failed")
+        own = failed_and_restarts(results, cell, "genever")
+        if known(*own):
+            goal.found, goal.met = ", ".join(map(number, own)), not any(own)
+            theirs = [(NAMES[p], failed_and_restarts(results, cell, p)) for p in PEERS]
+            goal.peers = "; ".join(f"{name} {', '.join(map(number, both))}" for name, both in theirs if known(*both))
         yield goal
+
+
+def failed_and_restarts(results, cell, stack):
+    return [results.total("crash storm", cell, stack, figure) for figure in ("failed", "restarts")]
 
 
 def heavy_storm(results):
@@ -186,8 +191,7 @@ def idle(results):
 
 
 def memory(results):
-    # What failed elsewhere is counted by the goals of those scenarios.
-    goal = Goal("resident memory in every measurement", f"≤ {MOST_RESIDENT_MIB} MiB", "", [])
+    goal = Goal("resident memory in every measurement", f"≤ {MOST_RESIDENT_MIB} MiB", None, [])
     if most := results.most("genever", "resident_mib"):
         theirs = [(NAMES[peer], results.most(peer, "resident_mib")) for peer in PEERS]
         goal.found, goal.met = f"{number(most[0])} MiB ({most[1]}, {most[2]})", most[0] <= MOST_RESIDENT_MIB

@@ -109,14 +109,19 @@ class Shot:
 
 
 class Shots(list):
-    """The requests of an open loop in their order, at which moment of the wall clock the first was due, and how many could not be
-    sent before the end, since all that may be under way were."""
+    """The requests of an open loop in their order; at which moment of the wall clock the first was due; how many could not be sent
+    before the end, since all that may be under way were, and for how long the first of those was due by then."""
     began = 0.0
     unsent = 0
+    behind = 0.0
 
     def lag(self):
         """How late the load generator itself was."""
         return [shot.sent - shot.due for shot in self]
+
+    def given_up(self, patience):
+        """How many were not sent for so long that their clients were gone."""
+        return self.unsent if self.behind >= patience else 0
 
     def of(self, *paths):
         return [shot for shot in self if shot.path in paths]
@@ -193,6 +198,7 @@ class Attack:
         self.output.unlink()
         shots = read_shots(done.stdout, self.rate)
         shots.unsent = unsent(len(shots), self.rate, self.seconds)
+        shots.behind = shots.unsent / self.rate
         return shots
 
     def kill(self):

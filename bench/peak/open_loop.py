@@ -43,13 +43,14 @@ def latencies(shots):
 
 def told_to(shots, patience):
     """Latencies where all ought to be served: whoever is not, however quickly that was said, might as well have waited for
-    as long as its patience lasted, if not longer."""
+    as long as its patience lasted, if not longer. Those for whom the end came before they could be sent would have waited for as
+    long as the last one that was, at least."""
     told = [(shot.latency if shot.status == 200 else max(patience, shot.latency)) * MS for shot in shots]
-    return told + [patience * MS] * shots.unsent
+    return told + [max([shots.behind * MS, *told[-1:]])] * shots.unsent
 
 
-def not_served(shots):
-    return sum(shot.status != 200 for shot in shots) + shots.unsent
+def not_served(shots, patience):
+    return sum(shot.status != 200 for shot in shots) + shots.given_up(patience)
 
 
 def lag_p99(shots):
@@ -82,7 +83,7 @@ class OpenLoop(Scenario):
         return {
             "offered": rate,
             **quantiles(all_ms, p50_ms=0.5, p99_ms=0.99, p999_ms=0.999, max_ms=1),
-            "failed": not_served(shots),
+            "failed": not_served(shots, self.PATIENCE),
             "resident_mib": memory.most() / MIB,
             "lag_ms": lag_p99(shots),
         }, {"latency_ms": curve(all_ms)}
@@ -155,7 +156,7 @@ class Overload(Scenario):
             "refusal_ms": quantiles(latencies(refused), p99=0.99)["p99"],
             "lost": 100 * max(0, offered - len(served) - len(refused)) / offered,
             "health_ms": quantiles(told_to(probes, PATIENCE), p99=0.99)["p99"],
-            "health_failed": not_served(probes),
+            "health_failed": not_served(probes, PATIENCE),
             "resident_mib": memory.most() / MIB,
             "recovery_s": recovered,
             "lag_ms": lag_p99(shots),
@@ -215,7 +216,7 @@ class Hogs(Scenario):
             shots = attack(bench, server, [("GET", "/ping")], self.RATE, min(4.0, bench.seconds + 1), timeout=self.PATIENCE)
         ms = told_to(shots, self.PATIENCE)
         return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
-                "failed": not_served(shots),
+                "failed": not_served(shots, self.PATIENCE),
                 "resident_mib": memory.most() / MIB}, {"latency_ms": curve(ms)}
 
 
@@ -261,7 +262,7 @@ class ArrivingHogs(Scenario):
         ms = told_to(shots, self.PINGS_PATIENCE)
         return {**quantiles(told_to(calm, self.PINGS_PATIENCE), calm_p50_ms=0.5, calm_p99_ms=0.99, calm_max_ms=1),
                 **quantiles(ms, p50_ms=0.5, p99_ms=0.99, max_ms=1),
-                "failed": not_served(calm) + not_served(shots),
+                "failed": sum(not_served(of, self.PINGS_PATIENCE) for of in (calm, shots)),
                 **fates(hog_shots), "lag_ms": lag_p99(shots), "resident_mib": memory.most() / MIB}, {
                     "latency_ms": curve(ms)}
 
@@ -299,7 +300,7 @@ class SlowClients(Scenario):
                 shots = attack(bench, server, [("GET", "/ping")], self.RATE, bench.seconds + 1, timeout=self.PATIENCE)
                 closed = holder.closed()
         ms = told_to(shots, self.PATIENCE)
-        return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99), "failed": not_served(shots),
+        return {**quantiles(ms, p50_ms=0.5, p99_ms=0.99), "failed": not_served(shots, self.PATIENCE),
                 "resident_mib": memory.most() / MIB, "closed": closed}, {}
 
     @staticmethod

@@ -83,7 +83,7 @@ class Stops:
 
 class Starting(unittest.TestCase):
     def test_a_server_that_never_answers_is_ended(self):
-        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(serving, "START_LIMIT", 0.1):
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(serving, "START_LIMIT", 2):
             log, told = pathlib.Path(folder) / "log", pathlib.Path(folder) / "pid"
             log.touch()
             with self.assertRaisesRegex(Invalid, "does not accept"):
@@ -110,10 +110,21 @@ class Measuring(unittest.TestCase):
                 raise self.problem
 
         for problem, why in ((Invalid("it ended"), "it ended"), (subprocess.TimeoutExpired("vegeta", 9), "vegeta"),
-                             (ConnectionRefusedError(111, "refused"), "ConnectionRefusedError"), (ValueError("no JSON"), "no JSON")):
+                             (ConnectionRefusedError(111, "refused"), "ConnectionRefusedError"), (KeyError("share"), "share")):
             results = Results()
             run.measure(types.SimpleNamespace(round=0), Fails(problem), "a cell", Stops(), results)
             self.assertIn(why, results.failures[0]["why"])
+
+
+class Kept(unittest.TestCase):
+    def test_what_was_ended_early_does_not_replace_a_whole_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            options = types.SimpleNamespace(out=pathlib.Path(folder) / "peak")
+            run.keep(made_up(), {**FACTS, "whole": True}, options)
+            run.keep(Results(), {**FACTS, "whole": False}, options)
+            whole, partial = (json.loads((options.out / name).read_text()) for name in ("report.json", "report.partial.json"))
+            self.assertEqual((len(whole["samples"]), partial["samples"], partial["goals"]), (len(made_up().samples), [], []))
+            self.assertEqual({path.name for path in options.out.iterdir()}, {"report.json", "report.partial.json"})
 
 
 class Wrk(unittest.TestCase):
@@ -307,10 +318,19 @@ class Goals(unittest.TestCase):
         shots = load.Shots([load.Shot(0, 0, 0.002, 200, "/ping", ""), load.Shot(1, 1, 1.001, 503, "/ping", ""),
                             load.Shot(2, 2, 2.001, 0, "/ping", "refused"), load.Shot(3, 9, 19, 0, "/ping", "timed out")])
         self.assertEqual([round(ms, 6) for ms in open_loop.told_to(shots, 10)], [2, 10_000, 10_000, 16_000])
-        self.assertEqual(open_loop.not_served(shots), 3)
-        shots.unsent = 2
-        self.assertEqual([round(ms, 6) for ms in open_loop.told_to(shots, 10)][4:], [10_000, 10_000])
-        self.assertEqual(open_loop.not_served(shots), 5)
+        self.assertEqual(open_loop.not_served(shots, 10), 3)
+
+    def test_one_that_could_not_be_sent_would_have_waited_as_long_as_the_last(self):
+        shots = load.Shots([load.Shot(0, 0, 0.002, 200, "/ping", ""), load.Shot(1, 1.4, 1.5, 200, "/ping", "")])
+        shots.unsent, shots.behind = 2, 0.4
+        self.assertEqual([round(ms, 6) for ms in open_loop.told_to(shots, 10)], [2, 500, 500, 500])
+        self.assertEqual(open_loop.not_served(shots, 10), 0)
+        shots.behind = 10
+        self.assertEqual([round(ms, 6) for ms in open_loop.told_to(shots, 10)], [2, 500, 10_000, 10_000])
+        self.assertEqual(open_loop.not_served(shots, 10), 2)
+        none = load.Shots()
+        none.unsent, none.behind = 1, 3
+        self.assertEqual(open_loop.told_to(none, 10), [3_000])
 
     def test_bad_figures_miss_their_goals(self):
         verdicts = self.verdicts(made_up(better=False))
@@ -363,8 +383,15 @@ class Goals(unittest.TestCase):
             self.assertNotIn("missed", [goal.verdict for goal in of_it])
             results.fail(scenario, cell, "genever", 0, "it ended")
             of_it = [goal for goal in goals.goals(results) if cell in goal.cells and goal.scenario == scenario]
-            self.assertEqual({goal.verdict for goal in of_it}, {"missed"})
+            self.assertEqual({goal.verdict for goal in of_it}, {"missed"}, cell)
             self.assertIn("1 measurement failed", of_it[0].found)
+
+    def test_memory_is_not_bounded_where_anything_has_failed(self):
+        results = made_up()
+        what = "resident memory in every measurement"
+        self.assertEqual(self.verdicts(results)[what], "met")
+        results.fail("slow clients", "5,000 connections", "genever", 0, "it ended")
+        self.assertEqual(self.verdicts(results)[what], "missed")
 
     def test_a_program_that_was_started_again_has_not_stood_the_storm(self):
         results = made_up()
@@ -412,7 +439,7 @@ class Recovery(unittest.TestCase):
 
 
 FACTS = {"date": "2026-01-01", "commit": "abc", "cpu": "a CPU", "cores": 2, "kernel": "Linux", "wrk": "wrk 4.1",
-         "vegeta": "12", "rounds": 1, "questions": 13, "others": 0.012, "ahead": True, "taken": [0.0, 0.01, 0.3],
+         "vegeta": "12", "whole": True, "rounds": 1, "questions": 13, "others": 0.012, "ahead": True, "taken": [0.0, 0.01, 0.3],
          "command": "make peak", "server_core": 0,
          "load_core": 1, "stacks": [{"key": key, "title": goals.NAMES[key], "version": "1 <&>", "notes": ["a `note`"]}
                                     for key in ("genever", "gin", "otp")],

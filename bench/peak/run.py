@@ -17,7 +17,6 @@ import resource
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -105,7 +104,7 @@ def measure(bench, scenario, cell, stack, results):
     """Measures once, and says the first figures."""
     try:
         values, series = scenario.measure(bench, stack, cell)
-    except (Invalid, OSError, ValueError, subprocess.SubprocessError) as problem:
+    except Exception as problem:  # the others' figures are not lost for it
         why = str(problem) if isinstance(problem, Invalid) else repr(problem)
         results.fail(scenario.key, cell, stack.key, bench.round, why)
         return f"FAILED ({why})"
@@ -132,9 +131,13 @@ def write_report(results, facts, options):
 
 
 def keep(results, facts, options):
-    """What has been measured, before anything is made of it: it took long."""
+    """What has been measured, before a page is made of it, for it took long. What was ended early does not replace a whole run's."""
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "report.json").write_text(json.dumps(as_json(results, facts), indent=1) + "\n")
+    path = options.out / ("report.json" if facts["whole"] else "report.partial.json")
+    path.with_suffix(".new").write_text(json.dumps(as_json(results, facts), indent=1) + "\n")
+    path.with_suffix(".new").replace(path)
+    if not facts["whole"]:
+        say(f"ended early; what was measured until then: {path}")
 
 
 def write_readme(text):
@@ -214,8 +217,10 @@ def main():
             facts["ahead"] = bool(bench.ahead)
             facts["questions"] = check_alike(bench, stacks)
             say(f"all stacks answer alike: {facts['questions']} questions")
+            facts["whole"] = False
             try:
                 measure_all(bench, stacks, chosen(options), options, results)
+                facts["whole"] = True
             finally:
                 facts["taken"] = sorted(bench.taken)
                 facts["others"] = max((s["values"]["others"] for s in results.samples

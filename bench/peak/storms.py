@@ -154,7 +154,7 @@ class CrashStorm(Scenario):
 
 class StateCrash(Scenario):
     key, title = "state crash", "State crash"
-    RATE, KILLS = 2_000, 100
+    RATE, KILLS, PATIENCE = 2_000, 100, 2
     about = (f"The rate limiter, a process (in Gin a goroutine under a loop that recovers it) that every request of `/limited` asks, "
              f"is killed {KILLS} times a second under {RATE:,} requests a second. Lost are those that were not answered "
              "with 200; the next right answer is counted from the kill, among the requests that came after it.")
@@ -169,7 +169,7 @@ class StateCrash(Scenario):
         seconds = bench.seconds + 1
         with serving(bench, stack) as server, MemoryWatch(server) as memory:
             attack(bench, server, [("GET", "/limited")], self.RATE, 0.5)
-            load = Attack(bench, server.port, [("GET", "/limited")], self.RATE, seconds + 1, timeout=2, ahead=True)
+            load = Attack(bench, server.port, [("GET", "/limited")], self.RATE, seconds + 1, timeout=self.PATIENCE, ahead=True)
             try:
                 time.sleep(0.5)
                 kills = attack(bench, server, [("POST", "/limited/kill")], self.KILLS, seconds, timeout=2)
@@ -185,8 +185,9 @@ class StateCrash(Scenario):
         waits = next_right([(kill.sent + offset) for kill in done], shots)
         lost = [shot for shot in shots if shot.status != 200]
         right = [shot for shot in shots if shot.status == 200]
-        missed = len(lost) + shots.unsent
-        return {"kills": len(done), "lost": missed, "lost_share": 100 * missed / (len(shots) + shots.unsent),
+        given_up = shots.given_up(self.PATIENCE)
+        missed = len(lost) + given_up
+        return {"kills": len(done), "lost": missed, "lost_share": 100 * missed / (len(shots) + given_up),
                 **quantiles([wait * MS for wait in waits], next_p50_ms=0.5, next_max_ms=1),
                 **quantiles(latencies(right), p99_ms=0.99), "resident_mib": memory.most() / MIB}, {}
 

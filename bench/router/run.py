@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import (ROOT, Invalid, Skipped, build, compilers, machine, need, run_pinned, say,  # noqa: E402
+from measuring import (ROOT, Invalid, Skipped, alone, build, compilers, machine, need, run_pinned, say,  # noqa: E402
                        spread, publish)
 
 PEER = ROOT / "bench" / "peers" / "router" / "gin"
@@ -60,23 +60,30 @@ def programs(options):
     return found
 
 
+def measured(stacks, options):
+    """The samples of each stack, which take turns, and the most that others took of the core."""
+    samples = {title: [] for title in stacks}
+    worst = 0.0
+    for number in range(options.rounds):
+        order = list(stacks) if number % 2 == 0 else list(reversed(stacks))
+        for title in order:
+            output, others = run_pinned([*stacks[title], ROUTES, options.seconds], {"GOMAXPROCS": "1"},
+                                        [options.core], title)
+            sample = json.loads(output)
+            samples[title].append(sample)
+            worst = max(worst, others)
+            say(f"round {number + 1}/{options.rounds}  {title}: lookup "
+                f"{sample['lookup_all']['ns'] / sample['routes']:.1f} ns, dispatch "
+                f"{sample['dispatch_all']['ns'] / sample['routes']:.1f} ns a path; others {others:.1%}")
+    return samples, worst
+
+
 def main():
     options = arguments()
     try:
         stacks = programs(options)
-        samples = {title: [] for title in stacks}
-        worst = 0.0
-        for number in range(options.rounds):
-            order = list(stacks) if number % 2 == 0 else list(reversed(stacks))
-            for title in order:
-                output, others = run_pinned([*stacks[title], ROUTES, options.seconds], {"GOMAXPROCS": "1"},
-                                            [options.core], title)
-                sample = json.loads(output)
-                samples[title].append(sample)
-                worst = max(worst, others)
-                say(f"round {number + 1}/{options.rounds}  {title}: lookup "
-                    f"{sample['lookup_all']['ns'] / sample['routes']:.1f} ns, dispatch "
-                    f"{sample['dispatch_all']['ns'] / sample['routes']:.1f} ns a path; others {others:.1%}")
+        with alone():
+            samples, worst = measured(stacks, options)
         lines = [f"| | path | {' | '.join(stacks)} |{' of Gin |' if 'Gin' in stacks else ''}",
                  "|" + "---|" * (2 + len(stacks) + ("Gin" in stacks))]
         allocated = {title: 0.0 for title in stacks}

@@ -22,7 +22,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from measuring import (ROOT, Invalid, Skipped, build, compilers, machine, need, number, output_of,  # noqa: E402
+from measuring import (ROOT, Invalid, Skipped, alone, build, compilers, machine, need, number, output_of,  # noqa: E402
                        run_pinned, say, spread, write_docs)
 
 PEERS = ROOT / "bench" / "peers" / "runtime"
@@ -523,8 +523,9 @@ def main():
         plan = rows + extra
         for stack in stacks[1:]:
             stack.lacks = {**stack.lacks, **{variant: f"the same as {row}" for variant, row in VARIANTS.items()}}
-        samples, tens = collect(stacks, plan, options)
-        late = None if options.filtered else lateness(options)
+        with alone():
+            samples, tens = collect(stacks, plan, options)
+            late = None if options.filtered else lateness(options)
         text, worst = report(stacks, skipped, rows, samples, tens, late, facts, options)
         print(text)
         if worst > 0.05:
