@@ -51,6 +51,11 @@ def peers_figures(results, scenario, cell, figure, unit=""):
     return ", ".join(f"{name} {number(value)}{unit}" for name, value in told if known(value))
 
 
+def together(results, wanted):
+    """How the rounds are put together: what must not happen must not in any of them."""
+    return results.total if wanted == "0" else results.median
+
+
 def in_time(results, what, most_ms, scenario, cell, figure, failed=0):
     """Whether a latency is at most so many ms, and nothing has failed."""
     goal = Goal(what, f"≤ {most_ms} ms", scenario, [cell])
@@ -155,8 +160,7 @@ def heavy_storm(results):
             ("crash reports written", "> 0", "reported_kib", lambda v: v > 0, " KiB")]
     for title, wanted, figure, holds, unit in rows:
         goal = Goal(f"{cell}: {title}", wanted, "crash storm", [cell])
-        rounds_together = results.total if wanted == "0" else results.median
-        value = rounds_together("crash storm", cell, "genever", figure)
+        value = together(results, wanted)("crash storm", cell, "genever", figure)
         if known(value):
             beside = [peers(figure, unit)]
             if figure == "p99_ms" and known(instead := results.median("crash storm", NO_CRASHES, "genever", figure)):
@@ -206,7 +210,7 @@ def soak(results):
             ("wrong answers", "0", "failed", 0, ""))
     for title, wanted, figure, most, unit in rows:
         goal = Goal(f"soak: {title}", wanted, "soak", cells)
-        found = results.median("soak", cell, "genever", figure)
+        found = together(results, wanted)("soak", cell, "genever", figure)
         if known(found):
             goal.found, goal.met = f"{number(found)}{unit}", found <= most
             goal.peers = peers_figures(results, "soak", cell, figure)

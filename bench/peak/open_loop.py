@@ -315,7 +315,7 @@ class SlowClients(Scenario):
 
 class Soak(Scenario):
     key, title = "soak", "Soak"
-    RATE = 1_000
+    RATE, PATIENCE = 1_000, 5
     TARGETS = [("GET", "/ping"), ("GET", "/users/42/posts/first-post"), ("POST", "/orders"), ("GET", "/work?us=100"),
                ("GET", "/plaintext"), ("GET", "/limited"), ("GET", "/ping"), ("GET", "/wait?ms=20"),
                ("GET", "/ping"), ("GET", "/panic")]
@@ -331,9 +331,10 @@ class Soak(Scenario):
     def measure(self, bench, stack, cell):
         bench.look_at_the_machine()
         with serving(bench, stack) as server, MemoryWatch(server) as memory:
-            shots = attack(bench, server, self.TARGETS, self.RATE, bench.soak_seconds, timeout=5, body=ORDER)
+            shots = attack(bench, server, self.TARGETS, self.RATE, bench.soak_seconds, timeout=self.PATIENCE, body=ORDER)
             runs = server.runs()
-        wrong = sum(shot.status != (500 if shot.path == "/panic" else 200) for shot in shots) + shots.unsent
+        wrong = sum(shot.status != (500 if shot.path == "/panic" else 200) for shot in shots)
+        wrong += shots.given_up(self.PATIENCE)
         if not runs:
             raise Invalid(f"{stack.title} has ended during the soak")
         points = [(t / 60, size / 1024) for t, size in memory.points if bench.soak_seconds / 4 < t <= bench.soak_seconds]

@@ -64,7 +64,6 @@ class Vegeta(unittest.TestCase):
     def test_no_requests_are_no_shots(self):
         self.assertEqual(load.read_shots("", 100), [])
 
-
     def test_what_a_stall_has_kept_from_being_sent_is_missing(self):
         self.assertEqual([load.unsent(sent, 1000, 3) for sent in (3001, 3000, 2985, 2900, 0)], [0, 0, 0, 100, 3000])
         self.assertEqual([load.unsent(sent, 50, 3) for sent in (150, 149, 140)], [0, 0, 10])
